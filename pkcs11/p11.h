@@ -56,7 +56,11 @@ const char *p11_status_text(enum p11_status status);
 /* The library number under which errors are raised; its strings are loaded on first use. */
 int p11_error_library(void);
 
-enum p11_auto { P11_AUTO = 0, P11_YES, P11_NO };
+enum p11_auto {
+    P11_AUTO = 0,
+    P11_YES,
+    P11_NO
+};
 
 /*
  * The PIN prompt of last resort. Called without any lock held. Writes at most capacity octets
@@ -88,7 +92,12 @@ struct p11_config {
 enum p11_status p11_ctx_new(const struct p11_config *config, p11_ctx **ctx);
 void p11_ctx_free(p11_ctx *ctx);
 
-enum p11_class { P11_PRIVATE = 1, P11_PUBLIC = 2, P11_CERTIFICATE = 4, P11_ANY = 7 };
+enum p11_class {
+    P11_PRIVATE = 1,
+    P11_PUBLIC = 2,
+    P11_CERTIFICATE = 4,
+    P11_ANY = 7
+};
 enum p11_curve {
     P11_CURVE_NONE = 0,
     P11_CURVE_P256,
@@ -106,17 +115,17 @@ size_t p11_curve_size(enum p11_curve curve);
 /* What a listing says of one object. Owned by the p11_objects it came from. */
 struct p11_object {
     enum p11_class class_;
-    enum p11_curve curve;          /* of a key */
-    const uint8_t *point;          /* uncompressed 04 || x || y, of a key; NULL if not known */
-    size_t point_size;             /* 65 or 97 */
-    const uint8_t *certificate;    /* DER, of a certificate */
+    enum p11_curve curve;       /* of a key */
+    const uint8_t *point;       /* uncompressed 04 || x || y, of a key; NULL if not known */
+    size_t point_size;          /* 65 or 97 */
+    const uint8_t *certificate; /* DER, of a certificate */
     size_t certificate_size;
-    const char *label;             /* UTF-8; "" if none */
+    const char *label; /* UTF-8; "" if none */
     const uint8_t *id;
     size_t id_size;
     const char *token_label;
-    const char *uri;               /* full RFC 7512 URI of this one object; holds no PIN */
-    bool sensitive, extractable;   /* of a private key; an unreadable attribute counts as bad */
+    const char *uri;             /* full RFC 7512 URI of this one object; holds no PIN */
+    bool sensitive, extractable; /* of a private key; an unreadable attribute counts as bad */
     bool always_sensitive, never_extractable, local;
     bool sign, derive, decrypt, unwrap; /* CKA_SIGN ... */
     bool always_authenticate;
@@ -142,8 +151,7 @@ void p11_objects_free(p11_objects *objects);
  * the reason. If the token holds no public object and no CKA_EC_POINT for the key, P11_E_KEY_TYPE.
  * The key keeps what it needs of ctx; ctx may be freed first.
  */
-enum p11_status p11_key_open(p11_ctx *ctx, const p11_objects *objects, size_t index,
-                             p11_key **key);
+enum p11_status p11_key_open(p11_ctx *ctx, const p11_objects *objects, size_t index, p11_key **key);
 
 /* p11_find() for private keys and p11_key_open() in one; more than one match: P11_E_AMBIGUOUS. */
 enum p11_status p11_key_open_uri(p11_ctx *ctx, const char *uri, p11_pin_fn *prompt,
@@ -172,14 +180,17 @@ enum p11_status p11_key_sign(p11_key *key, const uint8_t *digest, size_t digest_
  * octets. peer is an uncompressed point, already checked to be on the curve by the caller. Three
  * Cryptoki calls on a warm key (the derived object is destroyed).
  */
-enum p11_status p11_key_derive(p11_key *key, const uint8_t *peer, size_t peer_size,
-                               uint8_t *shared, size_t *size);
+enum p11_status p11_key_derive(p11_key *key, const uint8_t *peer, size_t peer_size, uint8_t *shared,
+                               size_t *size);
 
-enum p11_usage { P11_USAGE_SIGN = 1, P11_USAGE_DERIVE = 2 };
+enum p11_usage {
+    P11_USAGE_SIGN = 1,
+    P11_USAGE_DERIVE = 2
+};
 
 struct p11_generate {
     enum p11_curve curve;
-    unsigned usage;    /* set of enum p11_usage; exactly these and no other usage */
+    unsigned usage; /* set of enum p11_usage; exactly these and no other usage */
 };
 
 /*

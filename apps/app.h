@@ -1,0 +1,64 @@
+/*
+ * app.h: what the programs share: exit codes, configuration files, the provider, keys by URI.
+ */
+#ifndef DOT2HSM_APPS_APP_H
+#define DOT2HSM_APPS_APP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/conf.h>
+#include <openssl/evp.h>
+
+/* The one table of exit codes. */
+enum app_exit {
+    APP_OK = 0,
+    APP_REFUSED = 1,    /* refused, not valid, not found */
+    APP_USAGE = 2,      /* usage or configuration */
+    APP_UNREACHABLE = 3 /* RA, HSM or store cannot be reached */
+};
+
+/* "PROGRAM: text" to stderr. */
+void app_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, followed by what stands in OpenSSL's error queue, which is emptied. */
+void app_error_openssl(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * Options of the provider, as on every command line: --config FILE, --module PATH, --token URI,
+ * --pin-source SOURCE. The file (default: DOT2HSM_CONF, else none) has a section [provider] with
+ * the options of dot2hsm-provider(7); the command line wins.
+ */
+struct app_provider {
+    const char *config;
+    const char *module;
+    const char *token;
+    const char *pin_source;
+};
+
+/*
+ * A library context with the providers default and dot2hsm, loaded by a configuration in memory.
+ * dot2hsm.so is taken from DOT2HSM_PROVIDER_PATH (a directory), else ../lib beside the program,
+ * else OpenSSL's own directory of modules. Returns an enum app_exit; says why on stderr.
+ */
+int app_provider_load(const struct app_provider *options, OSSL_LIB_CTX **libctx);
+
+/* A private key by URI (pkcs11:..., file:...) or path of a PEM file. Says why on failure. */
+int app_key_open(OSSL_LIB_CTX *libctx, const char *uri, EVP_PKEY **key);
+
+/* A whole file of at most max octets; "-" is standard input. *octets is OPENSSL_free'd. */
+int app_file_read(const char *path, size_t max, uint8_t **octets, size_t *size);
+/* Writes to a temporary file beside it, fsyncs and renames; "-" is standard output. */
+int app_file_write(const char *path, const uint8_t *octets, size_t size, unsigned mode);
+
+/*
+ * A configuration file in OpenSSL's CONF format whose sections and keys must all be known.
+ * APP_USAGE with file, section and key otherwise.
+ */
+struct app_conf_key {
+    const char *section;
+    const char *key; /* NULL: any key is allowed in this section (the provider's own) */
+};
+int app_conf_load(const char *path, const struct app_conf_key *known, size_t count, CONF **conf);
+
+#endif
