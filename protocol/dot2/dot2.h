@@ -1,0 +1,292 @@
+/*
+ * dot2.h: IEEE 1609.2 security services over OpenSSL's EVP.
+ *
+ * The model. A dot2_crypto is an OpenSSL library context in which the provider dot2hsm is loaded;
+ * nothing here links the provider or a token: a private key is an EVP_PKEY that somebody opened by
+ * its URI. A dot2_cert is one decoded certificate, immutable and reference counted; it keeps the
+ * octets that were received and hashes those, or, if they are not in canonical form, the canonical
+ * form of them (IEEE 1609.2 clause 6.4.3). A dot2_trust is a set of anchors and of certificates
+ * that may stand between an anchor and an end entity, with a bounded cache of what was verified;
+ * it is filled once and then shared by threads, and replaced as a whole when trust changes.
+ *
+ * Results. Functions return an enum dot2_status, DOT2_OK being 0; a struct dot2_error, which may
+ * be NULL, gets the field, the octet offset in the input and one sentence. Nothing here writes to
+ * a log, and no text holds key material or plaintext.
+ *
+ * Signatures. The digest of a 1609.2 signature (clause 5.3.1) is made in the provider alone. The
+ * two functions dot2_sign() and dot2_verify() demand that the operation runs there, and answer
+ * DOT2_E_PROVIDER otherwise: there is no way to a plain ECDSA signature from here.
+ *
+ * Times are Time32: TAI seconds since 2004-01-01T00:00:00Z.
+ */
+#ifndef DOT2HSM_PROTOCOL_DOT2_DOT2_H
+#define DOT2HSM_PROTOCOL_DOT2_DOT2_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <openssl/evp.h>
+
+#include "asn1/coer.h"
+#include <CertificateBase.h>
+#include <Signature.h>
+
+enum dot2_status {
+    DOT2_OK = 0,
+    DOT2_E_MEMORY,
+    DOT2_E_ARGUMENT,         /* a caller's mistake */
+    DOT2_E_DECODE,           /* not the COER of the type; offset and field say where */
+    DOT2_E_PROVIDER,         /* the provider dot2hsm is not there, or did not take the operation */
+    DOT2_E_CRYPTO,           /* OpenSSL or the token failed; its error queue says why */
+    DOT2_E_ALGORITHM,        /* a curve, hash or key kind that the type or the release has not */
+    DOT2_E_POINT,            /* not a point of the curve */
+    DOT2_E_KEY_MISMATCH,     /* the private key is not the certificate's */
+    DOT2_E_SIGNATURE,        /* a signature does not verify */
+    DOT2_E_SIGNER,           /* the signer is not what the message requires */
+    DOT2_E_CERTIFICATE,      /* a certificate is not consistent in itself */
+    DOT2_E_ISSUER_UNKNOWN,   /* no path to an anchor */
+    DOT2_E_ISSUER_SIGNATURE, /* a certificate is not signed by its issuer */
+    DOT2_E_NOT_YET_VALID,
+    DOT2_E_EXPIRED,
+    DOT2_E_VALIDITY_NESTING, /* validity not within the issuer's */
+    DOT2_E_PERMISSION,       /* permissions absent, present where they must not be, or not the
+                                issuer's to give */
+    DOT2_E_REGION,           /* region not within the issuer's */
+    DOT2_E_ASSURANCE,        /* assurance level above the issuer's */
+    DOT2_E_TYPE,             /* implicit or explicit where it must not be */
+    DOT2_E_DEPTH,            /* chain longer than the limit, or a cycle */
+    DOT2_E_TIME,             /* outside Time32, or not a time */
+    DOT2_E_MESSAGE           /* decodes, but is not the message that is expected here */
+};
+
+struct dot2_error {
+    enum dot2_status status;
+    size_t offset;   /* octets from the start of the input; 0 if it has no place */
+    char field[160]; /* path, such as "Certificate.toBeSigned.validityPeriod"; "" if none */
+    char detail[200];
+};
+
+/* "DOT2_E_EXPIRED", and one sentence; never NULL. */
+const char *dot2_status_name(enum dot2_status status);
+const char *dot2_status_text(enum dot2_status status);
+
+/* ---- time.c -------------------------------------------------------------------------------- */
+
+/*
+ * Unix time (UTC seconds) and Time32, by the table of leap seconds since 2004 (5 since 2017).
+ * DOT2_E_TIME: before 2004, or past the 32 bits (2140). A Time32 that falls on an inserted leap
+ * second gives the Unix time of the second after it, as POSIX does.
+ */
+enum dot2_status dot2_time32_from_unix(int64_t unix_seconds, uint32_t *time32);
+int64_t dot2_time32_to_unix(uint32_t time32);
+/* Now: the kernel's TAI offset when it is set (adjtimex), else the table. */
+enum dot2_status dot2_time32_now(uint32_t *time32);
+/* Time64 (TAI microseconds), now. */
+enum dot2_status dot2_time64_now(uint64_t *time64);
+/* "2026-11-23T00:00:00Z", or Time32 in decimal. */
+enum dot2_status dot2_time32_parse(const char *text, uint32_t *time32);
+/* ISO 8601 UTC; a leap second is written as :60. Room for 20 characters and the NUL. */
+void dot2_time32_format(uint32_t time32, char text[21]);
+
+/* ---- crypto.c ------------------------------------------------------------------------------ */
+
+typedef struct dot2_crypto dot2_crypto;
+
+/*
+ * libctx may be NULL (the default context). Fetches what the floor needs once.
+ * DOT2_E_PROVIDER if dot2hsm is not loaded there, DOT2_E_CRYPTO if no provider gives SHA-256.
+ */
+enum dot2_status dot2_crypto_new(OSSL_LIB_CTX *libctx, dot2_crypto **crypto,
+                                 struct dot2_error *error);
+dot2_crypto *dot2_crypto_up_ref(dot2_crypto *crypto);
+void dot2_crypto_free(dot2_crypto *crypto);
+OSSL_LIB_CTX *dot2_crypto_libctx(const dot2_crypto *crypto);
+
+enum dot2_curve {
+    DOT2_CURVE_NONE = 0,
+    DOT2_CURVE_P256,
+    DOT2_CURVE_BRAINPOOL_P256R1,
+    DOT2_CURVE_BRAINPOOL_P384R1,
+    DOT2_CURVE_P384 /* known, but without a place in the 1609.2 types of this release */
+};
+enum dot2_curve dot2_key_curve(const EVP_PKEY *key);
+size_t dot2_curve_size(enum dot2_curve curve); /* octets of a coordinate: 32, 48, or 0 */
+const char *dot2_curve_name(enum dot2_curve curve);
+/* Octets of the curve's hash (SHA-256: 32, SHA-384: 48). */
+size_t dot2_curve_hash_size(enum dot2_curve curve);
+
+/* SHA-256 (32 octets) or SHA-384 (48), as the curve has it. */
+enum dot2_status dot2_hash(const dot2_crypto *crypto, enum dot2_curve curve, const uint8_t *data,
+                           size_t size, uint8_t hash[48]);
+
+/*
+ * A public key from SEC 1 octets: 02|03 || x, or 04 || x || y. The point is checked to be on the
+ * curve. DOT2_E_POINT otherwise.
+ */
+enum dot2_status dot2_public_key(const dot2_crypto *crypto, enum dot2_curve curve,
+                                 const uint8_t *encoding, size_t size, EVP_PKEY **key,
+                                 struct dot2_error *error);
+/* The compressed point 02|03 || x of a key (33 or 49 octets). */
+enum dot2_status dot2_public_point(const EVP_PKEY *key, uint8_t compressed[49], size_t *size);
+
+/* The largest COER Signature: choice, point choice, two numbers of 48 octets. */
+#define DOT2_SIGNATURE_MAX 100
+
+/*
+ * Signs data under a signer: octets and size of the signer's canonical certificate, or size 0 for
+ * `self`. Writes the COER of a Signature with rSig x-only. Runs in the provider dot2hsm or fails.
+ * DOT2_E_ALGORITHM: a key on NIST P-384, which the type has no alternative for.
+ */
+enum dot2_status dot2_sign(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t *data,
+                           size_t size, const uint8_t *signer, size_t signer_size,
+                           uint8_t signature[DOT2_SIGNATURE_MAX], size_t *signature_size,
+                           struct dot2_error *error);
+/*
+ * The same digest and key, signature as DER or r || s (left padded), for all four curves.
+ */
+enum dot2_signature_format {
+    DOT2_SIGNATURE_DER = 0,
+    DOT2_SIGNATURE_RAW
+};
+enum dot2_status dot2_sign_format(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t *data,
+                                  size_t size, const uint8_t *signer, size_t signer_size,
+                                  enum dot2_signature_format format, uint8_t signature[112],
+                                  size_t *signature_size, struct dot2_error *error);
+/*
+ * Verifies a decoded Signature; rSig may be x-only, compressed or uncompressed (its point is then
+ * checked to be on the curve). DOT2_E_SIGNATURE if it does not verify, or r or s is out of range.
+ */
+enum dot2_status dot2_verify(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t *data,
+                             size_t size, const uint8_t *signer, size_t signer_size,
+                             const Signature_t *signature, struct dot2_error *error);
+
+/* ---- cert.c -------------------------------------------------------------------------------- */
+
+typedef struct dot2_cert dot2_cert;
+
+/* Decodes and checks the consistency of one certificate; copies the octets. */
+enum dot2_status dot2_cert_new(const dot2_crypto *crypto, const uint8_t *octets, size_t size,
+                               dot2_cert **cert, struct dot2_error *error);
+dot2_cert *dot2_cert_up_ref(dot2_cert *cert);
+void dot2_cert_free(dot2_cert *cert);
+
+const CertificateBase_t *dot2_cert_asn1(const dot2_cert *cert);
+const uint8_t *dot2_cert_octets(const dot2_cert *cert, size_t *size);    /* as received */
+const uint8_t *dot2_cert_canonical(const dot2_cert *cert, size_t *size); /* clause 6.4.3 */
+/* The whole hash of the canonical form, 32 or 48 octets, and its last 8. */
+const uint8_t *dot2_cert_hash(const dot2_cert *cert, size_t *size);
+const uint8_t *dot2_cert_hashedid8(const dot2_cert *cert);
+bool dot2_cert_is_implicit(const dot2_cert *cert);
+bool dot2_cert_is_self_issued(const dot2_cert *cert);
+/* HashedId8 of the issuer; NULL if self-issued. */
+const uint8_t *dot2_cert_issuer(const dot2_cert *cert);
+/* First and last second of validity; saturates at 2^32 - 1. A year is 31556952 seconds. */
+uint32_t dot2_cert_start(const dot2_cert *cert);
+uint32_t dot2_cert_end(const dot2_cert *cert);
+/* A short name for logs and tables: id.name, or binaryId in hex, or "". NUL-terminated, printable.
+ */
+const char *dot2_cert_name(const dot2_cert *cert);
+/* The key of an explicit certificate (a new reference); DOT2_E_TYPE for an implicit one. */
+enum dot2_status dot2_cert_key(const dot2_cert *cert, EVP_PKEY **key, struct dot2_error *error);
+/* The recipient's encryption key, if any (a new reference); DOT2_E_TYPE if it has none. */
+enum dot2_status dot2_cert_encryption_key(const dot2_cert *cert, EVP_PKEY **key,
+                                          struct dot2_error *error);
+
+/*
+ * Whole hashes under which a certificate is looked up in a blacklist: that of its canonical form,
+ * and, for an explicit one, that with s replaced by n - s, because both verify. count is 1 or 2.
+ */
+enum dot2_status dot2_cert_blacklist_hashes(const dot2_cert *cert, uint8_t hashes[2][48],
+                                            size_t *hash_size, size_t *count);
+
+/* ---- ecqv.c, issue.c: implicit certificates (SEC 4; whole hash, no shift), and issuing --------
+ */
+
+/* Q = e P + Q_CA. issuer_key is the issuer's public key. */
+enum dot2_status dot2_ecqv_public_key(const dot2_crypto *crypto, const dot2_cert *cert,
+                                      const dot2_cert *issuer, const EVP_PKEY *issuer_key,
+                                      EVP_PKEY **key, struct dot2_error *error);
+/* d = e k + s mod n, for software keys: k of the request, s of 32 octets big-endian. */
+enum dot2_status dot2_ecqv_private_key(const dot2_crypto *crypto, const dot2_cert *cert,
+                                       const dot2_cert *issuer, const EVP_PKEY *request_key,
+                                       const uint8_t s[32], EVP_PKEY **key,
+                                       struct dot2_error *error);
+
+/*
+ * Issues a certificate with a CA key. body has everything of toBeSigned but verifyKeyIndicator,
+ * which is filled in here from subject_key (a public key is enough); version, type, issuer and
+ * signature are made. issuer NULL = self-signed (issuer_key is then the subject's). Memory that
+ * body needs comes from arena.
+ * implicit: an ECQV certificate, for a CA with a software key; s gets the 32 octets of the private
+ * key reconstruction value (may be NULL for an explicit certificate).
+ */
+enum dot2_status dot2_cert_issue(const dot2_crypto *crypto, coer_arena *arena,
+                                 ToBeSignedCertificate_t *body, const EVP_PKEY *subject_key,
+                                 const dot2_cert *issuer, EVP_PKEY *issuer_key, bool implicit,
+                                 dot2_cert **cert, uint8_t s[32], struct dot2_error *error);
+
+/* ---- trust.c, chain.c ----------------------------------------------------------------------- */
+
+typedef struct dot2_trust dot2_trust;
+
+struct dot2_trust_limits {
+    size_t cache_entries; /* verified certificates kept; 0 = 4096 */
+    unsigned max_depth;   /* certificates from the end entity to the anchor; 0 = 8, at most 16 */
+};
+
+enum dot2_status dot2_trust_new(dot2_crypto *crypto, const struct dot2_trust_limits *limits,
+                                dot2_trust **trust);
+dot2_trust *dot2_trust_up_ref(dot2_trust *trust);
+void dot2_trust_free(dot2_trust *trust);
+/* Whichever certificate is added here is trusted as it is; its own signature is not asked for. */
+enum dot2_status dot2_trust_add_anchor(dot2_trust *trust, dot2_cert *cert);
+/* An intermediate, or a signer named by digest; trusted only if it chains to an anchor. */
+enum dot2_status dot2_trust_add(dot2_trust *trust, dot2_cert *cert);
+/* By HashedId8, a new reference; NULL if unknown. */
+dot2_cert *dot2_trust_find(const dot2_trust *trust, const uint8_t hashedid8[8]);
+
+enum dot2_purpose {
+    DOT2_PURPOSE_ANY = 0,   /* no rule for the end of the chain but consistency with its issuer */
+    DOT2_PURPOSE_ENROLLMENT /* certRequestPermissions present and not empty, appPermissions absent,
+                               within the issuer's certIssuePermissions */
+};
+
+struct dot2_check {
+    enum dot2_purpose purpose;
+    uint32_t time;       /* Time32 at which all of the chain must be valid */
+    bool signature_only; /* leave out validity, permissions, region */
+};
+
+struct dot2_chain {
+    EVP_PKEY *key;        /* of the end of the chain, checked; freed by dot2_chain_clear */
+    uint32_t start, end;  /* intersection of all validities */
+    size_t depth;         /* certificates, the anchor included */
+    dot2_cert *certs[16]; /* from the end entity to the anchor, references */
+};
+
+/*
+ * Finds and verifies the way from a certificate to an anchor: issuer by HashedId8, its signature
+ * (over the octets received or the canonical form) or its ECQV reconstruction, validity, nesting of
+ * validity, permissions with minChainLength, chainLengthRange and eeType, region, assurance level,
+ * type, depth. A verified certificate is kept in the cache until the shortest validity of its chain
+ * ends. chain may be NULL.
+ */
+enum dot2_status dot2_chain_verify(dot2_trust *trust, dot2_cert *cert,
+                                   const struct dot2_check *check, struct dot2_chain *chain,
+                                   struct dot2_error *error);
+void dot2_chain_clear(struct dot2_chain *chain);
+
+/* ---- signed_data.c: SignedData in an Ieee1609Dot2Data ------------------------------------------
+ */
+
+/*
+ * Verifies a signedData: signer by certificate, or by digest through the trust's certificates.
+ * chain may be NULL. Signer self is DOT2_E_SIGNER.
+ */
+enum dot2_status dot2_signed_data_verify(dot2_trust *trust, const uint8_t *octets, size_t size,
+                                         const struct dot2_check *check, struct dot2_chain *chain,
+                                         struct dot2_error *error);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * ee.h: the end entity's half: downloads from an RA.
+ *
+ * A transfer is over TLS to a configured RA: only the configured X.509 root is trusted, and chain,
+ * host name and validity are checked before anything is signed (requirement S2). The request is
+ * signed after the handshake (CURLOPT_PREREQFUNCTION), so that its time is fresh and a false RA
+ * gets no signature.
+ */
+#ifndef DOT2HSM_PROTOCOL_EE_EE_H
+#define DOT2HSM_PROTOCOL_EE_EE_H
+
+#include "protocol/scms/scms.h"
+
+enum ee_status {
+    EE_OK = 0,
+    EE_NOT_MODIFIED, /* 304: what the EE has is current */
+    EE_E_MEMORY,
+    EE_E_ARGUMENT,    /* a URL that is not https, a file name with a slash, ... */
+    EE_E_UNREACHABLE, /* no name, no connection, time-out, connection lost */
+    EE_E_TLS,         /* the RA's certificate is not under the root, expired, for another host */
+    EE_E_SIGN,        /* the token or the provider did not sign; nothing was sent */
+    EE_E_REFUSED,     /* 500, or a close before any status line */
+    EE_E_RESPONSE,    /* an answer that is not of this protocol */
+    EE_E_FILE,        /* the local file cannot be read or written */
+    EE_E_ABORTED      /* the progress function said stop */
+};
+const char *ee_status_name(enum ee_status status);
+const char *ee_status_text(enum ee_status status);
+
+struct ee_error {
+    enum ee_status status;
+    long http_status; /* 0 if there was none */
+    int scms_code;    /* SCMS-POC-Error of a QA stage RA, else 0 */
+    char detail[256]; /* one sentence; no secret */
+};
+
+struct ee_config {
+    const char *ra_url;       /* https://host[:port]; port 8892 if it has none */
+    const char *tls_root;     /* PEM file of the only X.509 root(s) trusted */
+    const char *resolve;      /* host:port:address, for labs without DNS; NULL = DNS */
+    unsigned connect_timeout; /* seconds; 0 = 10 */
+    unsigned stall_timeout;   /* seconds below 1 octet per second; 0 = 30 */
+    const dot2_crypto *crypto;
+    EVP_PKEY *enrollment_key; /* may be NULL for downloads without authentication */
+    const dot2_cert *enrollment_certificate;
+};
+
+/* Return false to stop. total is 0 while it is not known. */
+typedef bool ee_progress_fn(void *arg, uint64_t done, uint64_t total);
+
+struct ee_download {
+    const char *path;     /* of the service, "/download/application-certificate" */
+    const char *filename; /* for Download-Req; NULL = not authenticated */
+    const char *have;     /* file name or validator for If-None-Match; NULL = none */
+    const char
+        *output;       /* written as output.part (its validator beside it) and renamed when whole */
+    bool restart;      /* do not resume from an output.part that is there */
+    uint64_t max_size; /* refuse more octets than this; 0 = 1 GiB */
+    ee_progress_fn *progress;
+    void *progress_arg;
+};
+
+struct ee_download_result {
+    uint64_t size;         /* of the whole file */
+    uint64_t resumed_from; /* octets that were there already */
+    uint64_t received;     /* octets received now */
+    uint32_t timestamp;    /* Time32 that was signed */
+    char filename[256];    /* from Content-Disposition, else ETag, else "" */
+    char etag[256];
+    char tls[64]; /* "TLSv1.3 TLS_AES_128_GCM_SHA256" */
+};
+
+/* Killed at any point, it can be called again and goes on where it was (Range and If-Range). */
+enum ee_status ee_download(const struct ee_config *config, const struct ee_download *download,
+                           struct ee_download_result *result, struct ee_error *error);
+
+#endif

@@ -1,0 +1,209 @@
+/*
+ * ra.h: the registration authority: its store, its decision, its server.
+ *
+ * The decision (ra_authorise_download) is a function of octets, clock, trust and store: no socket,
+ * no file. The store holds what outlives a request. The server turns HTTPS into calls of the two
+ * and answers with files of one directory.
+ */
+#ifndef DOT2HSM_PROTOCOL_RA_RA_H
+#define DOT2HSM_PROTOCOL_RA_RA_H
+
+#include "protocol/scms/scms.h"
+
+/* ---- store.c, store_sqlite.c --------------------------------------------------------------------
+ */
+
+typedef struct ra_store ra_store;
+
+enum ra_store_status {
+    RA_STORE_OK = 0,
+    RA_STORE_NOT_FOUND,
+    RA_STORE_EXISTS,
+    RA_STORE_UNAVAILABLE, /* cannot be reached, locked for too long, disk full */
+    RA_STORE_SCHEMA,      /* made by a newer version */
+    RA_STORE_ARGUMENT
+};
+const char *ra_store_status_text(enum ra_store_status status);
+
+/*
+ * spec is "sqlite:/path/to/file" or a bare path. Creates the file (mode 0600) and its schema when
+ * missing and create is set; migrates an older schema. Thread-safe.
+ * text gets one sentence on failure.
+ */
+enum ra_store_status ra_store_open(const char *spec, bool create, ra_store **store, char *text,
+                                   size_t text_size);
+void ra_store_close(ra_store *store);
+
+/*
+ * Blacklist entries. An entry is a certificate's whole hash (SHA-256 or SHA-384 of its canonical
+ * form), or the last 10 octets of it (HashedId10), or the last 8 (HashedId8). One entry is enough
+ * for both forms of an explicit certificate: both are looked up at check time.
+ */
+enum ra_blacklist_kind {
+    RA_BLACKLIST_HASHEDID8 = 8,
+    RA_BLACKLIST_HASHEDID10 = 10,
+    RA_BLACKLIST_SHA256 = 32,
+    RA_BLACKLIST_SHA384 = 48
+};
+struct ra_blacklist_entry {
+    enum ra_blacklist_kind kind; /* also the number of octets in id */
+    uint8_t id[48];
+    int64_t added;     /* Unix time */
+    char comment[128]; /* UTF-8, may be "" */
+};
+enum ra_store_status ra_blacklist_add(ra_store *store, const struct ra_blacklist_entry *entry);
+enum ra_store_status ra_blacklist_remove(ra_store *store, const struct ra_blacklist_entry *entry);
+/* Calls each for every entry, oldest first, until it returns false. */
+enum ra_store_status ra_blacklist_each(ra_store *store,
+                                       bool (*each)(void *arg, const struct ra_blacklist_entry *),
+                                       void *arg);
+/*
+ * RA_STORE_OK = is on the list, by any of count whole hashes of hash_size octets each;
+ * RA_STORE_NOT_FOUND = is not. Anything else: no verdict, and the request must be refused.
+ */
+enum ra_store_status ra_blacklist_check(ra_store *store, const uint8_t (*hashes)[48],
+                                        size_t hash_size, size_t count);
+
+/*
+ * Who may download which file. Names are compared without case; requester is the whole hash of an
+ * enrollment certificate (canonical form).
+ */
+enum ra_store_status ra_file_assign(ra_store *store, const char *filename, const uint8_t *requester,
+                                    size_t requester_size);
+enum ra_store_status ra_file_unassign(ra_store *store, const char *filename);
+/* Calls each for every file, by name, until it returns false. */
+enum ra_store_status ra_file_each(ra_store *store,
+                                  bool (*each)(void *arg, const char *filename,
+                                               const uint8_t *requester, size_t requester_size),
+                                  void *arg);
+/*
+ * RA_STORE_OK: the file is the requester's (any of the hashes). RA_STORE_EXISTS: it is another
+ * device's. RA_STORE_NOT_FOUND: no such file is known.
+ */
+enum ra_store_status ra_file_check(ra_store *store, const char *filename, size_t filename_size,
+                                   const uint8_t (*hashes)[48], size_t hash_size, size_t count);
+
+/* ---- authorise.c
+ * ---------------------------------------------------------------------------------- */
+
+/* Why a request was refused, for the log; the peer sees at most the published code. */
+enum ra_reason {
+    RA_ALLOWED = 0,
+    RA_HEADER_MISSING,
+    RA_HEADER_TOO_LONG,
+    RA_HEADER_BASE64,
+    RA_REQUEST_ENCRYPTED, /* the Secured form, where it is not served */
+    RA_REQUEST_MALFORMED, /* not the COER of a SignedAuthenticatedDownloadRequest */
+    RA_SIGNER,            /* signer is not exactly one certificate */
+    RA_BLACKLISTED,
+    RA_CERTIFICATE, /* any failure of the chain; error says which */
+    RA_TIME,        /* time stamp outside the tolerance */
+    RA_SIGNATURE,
+    RA_FILENAME, /* not a file name of this service */
+    RA_FILE_UNKNOWN,
+    RA_FILE_OF_ANOTHER,
+    RA_STORE, /* the store gave no verdict */
+    RA_INTERNAL
+};
+const char *ra_reason_name(enum ra_reason reason);
+
+struct ra_authorise { /* everything the decision depends on */
+    const dot2_crypto *crypto;
+    dot2_trust *trust;
+    ra_store *store;
+    uint32_t now;       /* Time32 */
+    uint32_t tolerance; /* seconds, both directions; default 5 (SCMS-1203, see docs) */
+    size_t max_header;  /* octets of Download-Req; default 8192 */
+};
+
+enum ra_service {               /* the authenticated downloads; they differ in their file names */
+    RA_APPLICATION_CERTIFICATE, /* <16 hex>.zip */
+    RA_IDENTITY_CERTIFICATE,    /* <16 hex>_<1 to 8 hex>.zip */
+    RA_BATCH,                   /* <16 hex>_<1 to 8 hex>.zip */
+    RA_INFO                     /* <16 hex>.info */
+};
+
+struct ra_decision {
+    enum ra_reason reason;
+    int code;                /* enum scms_error_code; 0 if allowed */
+    struct dot2_error error; /* field, offset and sentence for the log */
+    uint8_t hashedid8[8];    /* of the enrollment certificate, if it could be decoded */
+    bool has_hashedid8;
+    uint32_t timestamp; /* of the request, if it could be decoded */
+    char filename[64];  /* hex in upper case, extension in lower case, if allowed */
+};
+
+/*
+ * header is the value of Download-Req. In the seed's order: blacklist, certificate, time,
+ * signature; then: is this file the requester's. Returns decision->reason.
+ */
+enum ra_reason ra_authorise_download(const struct ra_authorise *in, enum ra_service service,
+                                     const char *header, size_t header_size,
+                                     struct ra_decision *decision);
+
+/* ---- server.c, http.c, tls.c
+ * ------------------------------------------------------------------------ */
+
+typedef struct ra_server ra_server;
+struct ssl_ctx_st;
+
+enum ra_stage {
+    RA_STAGE_PROD = 0,
+    RA_STAGE_QA
+};
+enum ra_on_auth_failure {
+    RA_ANSWER = 0,
+    RA_CLOSE
+};
+
+/* One event of the server for the operator's log: key=value pairs, already escaped. */
+typedef void ra_log_fn(void *arg, int syslog_priority, const char *line);
+
+struct ra_server_config {     /* strings are copied; 0 or NULL = the default in brackets */
+    const char *address;      /* numeric [all, IPv6 and IPv4] */
+    uint16_t port;            /* 0 = any free one, ra_server_port() tells */
+    unsigned threads;         /* event loops on SO_REUSEPORT [number of processors] */
+    const char *download_dir; /* files of authenticated services, flat */
+    const char *policy_file;  /* served at /download/policy/local [not served] */
+    const char *chain_file;   /* served at /download/local-certificate-chain [not served] */
+    enum ra_stage stage;
+    enum ra_on_auth_failure on_auth_failure;
+    uint32_t tolerance;       /* seconds; UINT32_MAX = [5] */
+    size_t max_header;        /* octets of Download-Req [8192] */
+    size_t max_headers;       /* octets of all headers [16384] */
+    size_t max_body;          /* octets [65536] */
+    unsigned header_deadline; /* seconds for the TLS handshake and the headers [10] */
+    unsigned body_deadline;   /* seconds [30] */
+    unsigned idle_timeout;    /* seconds between requests [60] */
+    unsigned write_deadline;  /* seconds without progress of an answer [60] */
+    unsigned max_connections; /* in all [10000] */
+    unsigned max_per_address; /* from one address [100] */
+    ra_log_fn *log;
+    void *log_arg;
+};
+
+/*
+ * tls is set up by the caller (see ra_tls_new). The server keeps references. text gets one sentence
+ * on failure; NULL is returned then.
+ */
+ra_server *ra_server_new(const struct ra_server_config *config, dot2_crypto *crypto,
+                         struct ssl_ctx_st *tls, dot2_trust *trust, ra_store *store, char *text,
+                         size_t text_size);
+uint16_t ra_server_port(const ra_server *server);
+/* Runs until ra_server_stop(); open requests are finished first. 0 or -1. */
+int ra_server_run(ra_server *server);
+/* From any thread, not from a signal handler. */
+void ra_server_stop(ra_server *server);
+void ra_server_set_trust(ra_server *server, dot2_trust *trust);
+void ra_server_set_tls(ra_server *server, struct ssl_ctx_st *tls);
+void ra_server_free(ra_server *server);
+
+/*
+ * The SSL_CTX of an RA: TLS 1.2 and 1.3, ECDHE-ECDSA with AES-GCM first and AES128-SHA256 allowed,
+ * groups X25519, P-256, P-384, tickets on, the chain of a PEM file, and a private key that must
+ * match it. NULL on failure, with one sentence in text.
+ */
+struct ssl_ctx_st *ra_tls_new(OSSL_LIB_CTX *libctx, const char *chain_file, EVP_PKEY *key,
+                              char *text, size_t text_size);
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * scms.h: APDUs of the SCMS CV Pilots EE-RA interface, release 1.2.2.
+ *
+ * Each message has one function that builds its octets and one that parses them; both stand in one
+ * file. Parsing keeps spans into the caller's octets, which must outlive the parsed message.
+ */
+#ifndef DOT2HSM_PROTOCOL_SCMS_SCMS_H
+#define DOT2HSM_PROTOCOL_SCMS_SCMS_H
+
+#include "protocol/dot2/dot2.h"
+
+#include <ScmsPDU.h>
+
+/* ---- error.c: the RA-EE error table ---------------------------------------------------------- */
+
+/* Published codes only; a refusal that has none of its own uses the nearest (see error.c). */
+enum scms_error_code {
+    SCMS_RA_BLACKLISTED = 5055,
+    SCMS_RA_REQUEST_FOR_MULTIPLE_CERTS = 5056,
+    SCMS_RA_DUPLICATE_REQUEST_RECEIVED = 5057,
+    SCMS_RA_INVALID_SIGNATURE = 5058,
+    SCMS_RA_REQUEST_NOT_ENCRYPTED = 5059,
+    SCMS_RA_NO_CERT_FILE_AVAILABLE = 5065,
+    SCMS_RA_AUTHENTICATION_FAILED = 5067,
+    SCMS_RA_NO_PCA_CERTIFICATE_CHAIN_FILE_AVAILABLE = 5068,
+    SCMS_RA_NO_INFO_FILE_AVAILABLE = 5069,
+    SCMS_RA_WRONG_PARAMETERS = 5070,
+    SCMS_RA_MORE_THAN_ALLOWED_TRIES = 5071,
+    SCMS_RA_INVALID_URL = 5072
+};
+
+struct scms_error {
+    enum scms_error_code code;
+    const char *key;     /* "SCMS-1065" */
+    const char *name;    /* "raBlacklisted" */
+    const char *message; /* as published */
+};
+/* NULL if the code is not published. */
+const struct scms_error *scms_error_find(int code);
+
+/* ---- envelope.c: what an SPDU is, told by its first octets ------------------------------------
+ */
+
+enum scms_form {
+    SCMS_FORM_OTHER = 0,
+    SCMS_FORM_UNSECURED,     /* 03 80 */
+    SCMS_FORM_SIGNED_DATA,   /* 03 81 */
+    SCMS_FORM_ENCRYPTED,     /* 03 82: Secured... */
+    SCMS_FORM_SIGNED_REQUEST /* 03 83: Signed...Request */
+};
+enum scms_form scms_form_of(const uint8_t *octets, size_t size);
+
+/* ---- signed_request.c: SignedCertificateRequest in an Ieee1609Dot2Data ------------------------
+ */
+
+/*
+ * Signs tbs (the COER of a ScmsPDU) under an enrollment certificate and wraps it. cert NULL =
+ * signer self. That the key is the certificate's is the caller's to know for an implicit one, and
+ * is checked here for an explicit one (DOT2_E_KEY_MISMATCH).
+ * *octets is OPENSSL_free'd by the caller.
+ */
+enum dot2_status scms_signed_request_build(const dot2_crypto *crypto, EVP_PKEY *key,
+                                           const dot2_cert *cert, const uint8_t *tbs,
+                                           size_t tbs_size, uint8_t **octets, size_t *size,
+                                           struct dot2_error *error);
+
+struct scms_signed_request {
+    coer_arena *arena;    /* owns the decoded values; octets stay the caller's */
+    struct coer_span tbs; /* tbsRequest as received: the data input of the signature */
+    const ScmsPDU_t *pdu; /* decoded tbsRequest */
+    const Signature_t *signature;
+    dot2_cert *cert; /* signer; NULL if self */
+};
+
+/*
+ * Decodes a Signed...Request. DOT2_E_SIGNER unless the signer is one certificate (or self, if
+ * allow_self). Nothing is verified.
+ */
+enum dot2_status scms_signed_request_parse(const dot2_crypto *crypto, const uint8_t *octets,
+                                           size_t size, bool allow_self,
+                                           struct scms_signed_request *request,
+                                           struct dot2_error *error);
+/* The signature over tbs, by the public key that dot2_chain_verify gave for request->cert. */
+enum dot2_status scms_signed_request_verify(const dot2_crypto *crypto,
+                                            const struct scms_signed_request *request,
+                                            EVP_PKEY *key, struct dot2_error *error);
+void scms_signed_request_clear(struct scms_signed_request *request);
+
+/* ---- download_request.c: AuthenticatedDownloadRequest ------------------------------------------
+ */
+
+/*
+ * The COER of ScmsPDU.ee-ra.eeRaAuthenticatedDownloadRequest; filename is 0 to 255 octets of UTF-8.
+ * *octets is OPENSSL_free'd by the caller.
+ */
+enum dot2_status scms_download_request_build(uint32_t time32, const char *filename,
+                                             uint8_t **octets, size_t *size,
+                                             struct dot2_error *error);
+/* filename points into the message and is not terminated. DOT2_E_MESSAGE for another PDU. */
+enum dot2_status scms_download_request_parse(const ScmsPDU_t *pdu, uint32_t *time32,
+                                             const char **filename, size_t *filename_size,
+                                             struct dot2_error *error);
+
+/* ---- base64.c: the value of the Download-Req header --------------------------------------------
+ */
+
+/* Standard alphabet, padded, one line. *text is OPENSSL_free'd by the caller. */
+enum dot2_status scms_base64_encode(const uint8_t *octets, size_t size, char **text);
+/*
+ * Strict: the standard alphabet with its padding, non-zero trailing bits refused, no white space.
+ * DOT2_E_DECODE with the offset. *octets is OPENSSL_free'd by the caller.
+ */
+enum dot2_status scms_base64_decode(const char *text, size_t length, uint8_t **octets, size_t *size,
+                                    struct dot2_error *error);
+
+#endif
