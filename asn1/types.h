@@ -1,0 +1,23 @@
+/* All generated types, through the roots that lead to them. */
+#ifndef DOT2HSM_ASN1_TYPES_H
+#define DOT2HSM_ASN1_TYPES_H
+
+#include "Certificate.h"
+#include "CertificateChainFiles.h"
+#include "CompositeCrl.h"
+#include "CrlContents.h"
+#include "CrlSsp.h"
+#include "EcaEndEntityError.h"
+#include "ExplicitCertificate.h"
+#include "Ieee1609Dot2Data.h"
+#include "ImplicitCertificate.h"
+#include "PlaintextCertificateResponse.h"
+#include "PolicyFiles.h"
+#include "ScmsFile.h"
+#include "ScmsPDU.h"
+#include "ScmsSsp.h"
+#include "SecuredCrl.h"
+#include "SignedCertificateRequest.h"
+#include "ToBeSignedEncryptedCertificateResponse.h"
+
+#endif
