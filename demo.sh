@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# The main job, end to end, on this machine: two SoftHSM2 tokens, a registration authority (RA) whose
+# TLS key is in one of them, a road-side unit (RSE) whose enrollment key is in the other, and a file
+# that travels over TLS in two parts, because the first transfer is cut off.
+#
+#   ./demo.sh               build what is missing and run; ends 0 if every check holds
+#   ./demo.sh --p11-kit     the same with the tokens in another process, as a network HSM's are
+#   ./demo.sh --dir DIR     work in DIR (must not exist) and keep it; default: a temporary directory
+#   ./demo.sh --no-build    run what is in build/release, install nothing
+#
+# Hooks, for tests: HOOK_PREPARE, HOOK_RUNNING are commands; see the places where they run.
+set -euo pipefail
+cd "$(dirname "$0")"
+. cmake/setup.sh
+
+dir= p11kit= build=1
+while [ $# -gt 0 ]; do
+    case $1 in
+    --p11-kit) p11kit=1 ;;
+    --no-build) build= ;;
+    --dir)
+        dir=${2:?--dir needs a directory}
+        shift
+        ;;
+    -h | --help)
+        sed -n '2,12s/^# \{0,1\}//p' "$0"
+        exit 0
+        ;;
+    *)
+        echo "demo.sh: unknown argument $1 (see --help)" >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+if [ -n "$build" ]; then
+    # shellcheck disable=SC2086
+    setup_packages $SETUP_BUILD_PACKAGES $SETUP_RUN_PACKAGES
+    setup_build release
+fi
+bin=${BUILD_DIR:-$PWD/build/release}/bin
+
+keep=$dir
+if [ -n "$dir" ]; then
+    mkdir -m 700 "$dir"
+    dir=$(cd "$dir" && pwd)
+else
+    dir=$(mktemp -d)
+fi
+pids=()
+finish() {
+    local status=$?
+    trap - EXIT
+    for pid in "${pids[@]}"; do
+        kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null || true
+    done
+    [ -n "$keep" ] || rm -rf "$dir"
+    [ "$status" -eq 0 ] || echo "demo.sh: failed (status $status)" >&2
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+step=0
+say() {
+    step=$((step + 1))
+    printf '\n%d. %s\n' "$step" "$*"
+}
+check() { # check TEXT COMMAND...: runs a command quietly; the demonstration ends if it fails
+    local text=$1
+    shift
+    if "$@" >"$dir/check.log" 2>&1; then
+        printf '   checked: %s\n' "$text"
+    else
+        cat "$dir/check.log" >&2
+        printf '   FAILED: %s\n' "$text" >&2
+        exit 1
+    fi
+}
+
+softhsm=/usr/lib/softhsm/libsofthsm2.so
+module=$softhsm
+
+say "Two SoftHSM2 tokens: \"ra\" for the registration authority, \"rse\" for the road-side unit"
+umask 077
+mkdir "$dir/tokens"
+cat >"$dir/softhsm2.conf" <<CONF
+directories.tokendir = $dir/tokens
+objectstore.backend = file
+log.level = ERROR
+CONF
+export SOFTHSM2_CONF=$dir/softhsm2.conf
+slot=0
+for token in ra rse; do
+    # PINs are random, and kept in files that only this user can read.
+    openssl rand -hex 8 >"$dir/$token.pin"
+    SO_PIN=$(openssl rand -hex 8) USER_PIN=$(cat "$dir/$token.pin")
+    export SO_PIN USER_PIN
+    pkcs11-tool --module "$softhsm" --init-token --slot-index $slot --label "$token" \
+        --so-pin env:SO_PIN >"$dir/check.log" 2>&1
+    pkcs11-tool --module "$softhsm" --token-label "$token" --init-pin --login --login-type so \
+        --so-pin env:SO_PIN --new-pin env:USER_PIN >"$dir/check.log" 2>&1
+    unset SO_PIN USER_PIN
+    slot=$((slot + 1))
+    echo "   pkcs11:token=$token, PIN in $dir/$token.pin"
+done
+
+if [ -n "$p11kit" ]; then
+    say "The tokens move into another process: p11-kit server"
+    setsid p11-kit server --provider "$softhsm" -n "$dir/p11-kit.sock" -f pkcs11: \
+        >"$dir/p11-kit.log" 2>&1 &
+    pids+=($!)
+    for _ in $(seq 100); do
+        [ -S "$dir/p11-kit.sock" ] && break
+        sleep 0.05
+    done
+    export P11_KIT_SERVER_ADDRESS=unix:path=$dir/p11-kit.sock
+    module=/usr/lib/$(gcc -print-multiarch 2>/dev/null || echo x86_64-linux-gnu)/pkcs11/p11-kit-client.so
+    echo "   $module, process $!"
+fi
+# For tests: puts keys of its own into the tokens before the laboratory looks for them.
+[ -z "${HOOK_PREPARE:-}" ] || DEMO_DIR=$dir DEMO_MODULE=$softhsm "$HOOK_PREPARE"
+
+say "Keys in the tokens, and a laboratory's PKI around them (for demonstrations, not for the field)"
+head -c 4194304 /dev/urandom >"$dir/original"
+"$bin/dot2hsm" lab init "$dir/lab" --module "$module" --pin-source "file:$dir/%s.pin" \
+    --ra-token pkcs11:token=ra --rse-token pkcs11:token=rse --file "$dir/original" |
+    sed 's/^/   /'
+ra_pin=file:$dir/ra.pin rse_pin=file:$dir/rse.pin
+for token in ra rse; do
+    echo "   keys in token $token:"
+    "$bin/dot2hsm" keys list --module "$module" --pin-source "file:$dir/$token.pin" \
+        "pkcs11:token=$token;type=private" | sed 's/^/     /'
+    "$bin/dot2hsm" keys list --module "$module" --pin-source "file:$dir/$token.pin" --json \
+        "pkcs11:token=$token;type=private" >"$dir/$token.keys.json"
+    check "every key in token $token is sensitive" \
+        bash -c "! grep -q '\"sensitive\": *false' '$dir/$token.keys.json'"
+    check "and none can be extracted" \
+        bash -c "! grep -q '\"extractable\": *true' '$dir/$token.keys.json'"
+done
+
+say "The RA starts; its TLS key stays in its token"
+setsid "$bin/dot2hsm-ra" "$dir/lab/ra.conf" >"$dir/ra.log" 2>&1 &
+ra=$!
+pids+=($ra)
