@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <openssl/conf.h>
 #include <openssl/evp.h>
@@ -19,10 +20,18 @@ enum app_exit {
     APP_UNREACHABLE = 3 /* RA, HSM or store cannot be reached */
 };
 
+/* What stands before every message, "dot2hsm keys list"; not copied. */
+void app_name_set(const char *name);
+const char *app_name_get(void);
+
 /* "PROGRAM: text" to stderr. */
 void app_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, followed by what stands in OpenSSL's error queue, which is emptied. */
 void app_error_openssl(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A UTF-8 text as a JSON string, with its quotes; and as text with control characters as \xNN. */
+void app_json_string(FILE *out, const char *text);
+void app_print_safe(FILE *out, const char *text);
 
 /*
  * Options of the provider, as on every command line: --config FILE, --module PATH, --token URI,

@@ -1,0 +1,96 @@
+#include "apps/app.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/safestack.h>
+
+static bool section_known(const char *section, const struct app_conf_key *known, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(known[i].section, section) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool key_known(const char *section, const char *key, const struct app_conf_key *known,
+                      size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(known[i].section, section) == 0 &&
+            (known[i].key == NULL || strcmp(known[i].key, key) == 0))
+            return true;
+    }
+    return false;
+}
+
+static int check_section(const char *path, const CONF *conf, const char *section,
+                         const struct app_conf_key *known, size_t count)
+{
+    STACK_OF(CONF_VALUE) *values = NCONF_get_section(conf, section);
+    int number = values == NULL ? 0 : sk_CONF_VALUE_num(values);
+    const CONF_VALUE *value;
+
+    /* OpenSSL makes a section "default" for what stands before the first section. */
+    if (!section_known(section, known, count)) {
+        if (strcmp(section, "default") != 0) {
+            app_error("%s: unknown section [%s]", path, section);
+            return APP_USAGE;
+        }
+        if (number > 0) {
+            app_error("%s: key \"%s\" stands outside any section", path,
+                      sk_CONF_VALUE_value(values, 0)->name);
+            return APP_USAGE;
+        }
+        return APP_OK;
+    }
+    for (int i = 0; i < number; i++) {
+        value = sk_CONF_VALUE_value(values, i);
+        if (!key_known(section, value->name, known, count)) {
+            app_error("%s: [%s]: unknown key \"%s\"", path, section, value->name);
+            return APP_USAGE;
+        }
+    }
+    return APP_OK;
+}
+
+int app_conf_load(const char *path, const struct app_conf_key *known, size_t count, CONF **conf)
+{
+    STACK_OF(OPENSSL_CSTRING) *sections = NULL;
+    CONF *loaded = NULL;
+    long line = 0;
+    int code = APP_USAGE;
+
+    *conf = NULL;
+    ERR_clear_error();
+    loaded = NCONF_new(NULL);
+    if (loaded == NULL) {
+        app_error("out of memory");
+        goto out;
+    }
+    if (NCONF_load(loaded, path, &line) <= 0) {
+        if (line > 0)
+            app_error_openssl("%s: line %ld cannot be read", path, line);
+        else
+            app_error_openssl("%s cannot be read", path);
+        goto out;
+    }
+    sections = NCONF_get_section_names(loaded);
+    if (sections == NULL) {
+        app_error("out of memory");
+        goto out;
+    }
+    for (int i = 0; i < sk_OPENSSL_CSTRING_num(sections); i++) {
+        if (check_section(path, loaded, sk_OPENSSL_CSTRING_value(sections, i), known, count) !=
+            APP_OK)
+            goto out;
+    }
+    *conf = loaded;
+    loaded = NULL;
+    code = APP_OK;
+out:
+    sk_OPENSSL_CSTRING_free(sections);
+    NCONF_free(loaded);
+    return code;
+}

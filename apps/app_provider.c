@@ -1,0 +1,235 @@
+#include "apps/app.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/provider.h>
+#include <openssl/store.h>
+#include <openssl/ui.h>
+
+#define MODULE_FILE "dot2hsm" DOT2HSM_MODULE_SUFFIX
+
+/* Options of the provider's section, dot2hsm-provider(7). */
+static const char *const provider_options[] = {
+    "pkcs11-module",     "token",    "pin-source",       "allow-pin-value",
+    "require-sensitive", "key-copy", "max-sessions",     "deadline-ms",
+    "block-sigpipe",     "login",    "module-init-args", "trace",
+};
+
+static bool option_known(const char *name)
+{
+    for (size_t i = 0; i < sizeof(provider_options) / sizeof(provider_options[0]); i++) {
+        if (strcmp(provider_options[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The first directory that has the module; path gets room for 4096 octets. */
+static bool find_module(char path[4096])
+{
+    const char *directory = secure_getenv("DOT2HSM_PROVIDER_PATH");
+    const char *system = OPENSSL_info(OPENSSL_INFO_MODULES_DIR);
+    static const char *const beside[] = {
+        "../lib",
+        "../" DOT2HSM_LIBDIR "/ossl-modules",
+        "../lib/" DOT2HSM_MULTIARCH "/ossl-modules",
+        "../lib/ossl-modules",
+    };
+    char self[2048];
+    char *slash;
+    ssize_t length;
+
+    if (directory != NULL) {
+        snprintf(path, 4096, "%s/%s", directory, MODULE_FILE);
+        return access(path, R_OK) == 0;
+    }
+    length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (length > 0) {
+        self[length] = '\0';
+        slash = strrchr(self, '/');
+        if (slash != NULL)
+            *slash = '\0';
+        for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+            snprintf(path, 4096, "%s/%s/%s", self, beside[i], MODULE_FILE);
+            if (access(path, R_OK) == 0)
+                return true;
+        }
+    }
+    if (system == NULL)
+        return false;
+    snprintf(path, 4096, "%s/%s", system, MODULE_FILE);
+    return access(path, R_OK) == 0;
+}
+
+/*
+ * One line "name = value". Within quotes CONF expands no variable and knows the backslash only,
+ * so that any value without a control character stays what it is.
+ */
+static bool put_option(BIO *bio, const char *name, const char *value)
+{
+    BIO_printf(bio, "%s = \"", name);
+    for (; *value != '\0'; value++) {
+        if ((unsigned char)*value < 0x20) {
+            app_error("the provider's option %s has a control character", name);
+            return false;
+        }
+        if (*value == '"' || *value == '\\')
+            BIO_write(bio, "\\", 1);
+        BIO_write(bio, value, 1);
+    }
+    return BIO_puts(bio, "\"\n") > 0;
+}
+
+/* The [provider] section of the file, less what the command line says. */
+static int put_file_options(BIO *bio, const char *path, const struct app_provider *options)
+{
+    STACK_OF(CONF_VALUE) * values;
+    const CONF_VALUE *value;
+    CONF *conf = NCONF_new(NULL);
+    long line = 0;
+    int code = APP_USAGE;
+
+    if (conf == NULL || NCONF_load(conf, path, &line) <= 0) {
+        app_error_openssl("%s cannot be read (line %ld)", path, line);
+        goto out;
+    }
+    ERR_set_mark();
+    values = NCONF_get_section(conf, "provider");
+    ERR_pop_to_mark();
+    for (int i = 0; values != NULL && i < sk_CONF_VALUE_num(values); i++) {
+        value = sk_CONF_VALUE_value(values, i);
+        if (!option_known(value->name)) {
+            app_error("%s: [provider]: unknown key \"%s\"", path, value->name);
+            goto out;
+        }
+        if ((options->module != NULL && strcmp(value->name, "pkcs11-module") == 0) ||
+            (options->token != NULL && strcmp(value->name, "token") == 0) ||
+            (options->pin_source != NULL && strcmp(value->name, "pin-source") == 0))
+            continue;
+        if (!put_option(bio, value->name, value->value))
+            goto out;
+    }
+    code = APP_OK;
+out:
+    NCONF_free(conf);
+    return code;
+}
+
+static int put_configuration(BIO *bio, const struct app_provider *options)
+{
+    const char *file = options->config != NULL ? options->config : secure_getenv("DOT2HSM_CONF");
+    char module[4096];
+
+    if (!find_module(module)) {
+        app_error("the provider %s is not beside this program, nor in OpenSSL's modules (%s); "
+                  "DOT2HSM_PROVIDER_PATH can name its directory",
+                  MODULE_FILE, OPENSSL_info(OPENSSL_INFO_MODULES_DIR));
+        return APP_USAGE;
+    }
+    BIO_puts(bio, "openssl_conf = program\n[program]\nproviders = providers\n"
+                  "[providers]\ndefault = default_provider\ndot2hsm = dot2hsm_provider\n"
+                  "[default_provider]\nactivate = 1\n[dot2hsm_provider]\n");
+    if (!put_option(bio, "module", module))
+        return APP_USAGE;
+    if ((options->module != NULL && !put_option(bio, "pkcs11-module", options->module)) ||
+        (options->token != NULL && !put_option(bio, "token", options->token)) ||
+        (options->pin_source != NULL && !put_option(bio, "pin-source", options->pin_source)))
+        return APP_USAGE;
+    if (file != NULL && put_file_options(bio, file, options) != APP_OK)
+        return APP_USAGE;
+    return BIO_puts(bio, "activate = 1\n") > 0 ? APP_OK : APP_USAGE;
+}
+
+int app_provider_load(const struct app_provider *options, OSSL_LIB_CTX **libctx)
+{
+    static const struct app_provider none;
+    OSSL_LIB_CTX *made = NULL;
+    BIO *bio = NULL;
+    CONF *conf = NULL;
+    long line = 0;
+    int code = APP_USAGE;
+
+    *libctx = NULL;
+    ERR_clear_error();
+    made = OSSL_LIB_CTX_new();
+    bio = BIO_new(BIO_s_secmem());
+    if (made == NULL || bio == NULL) {
+        app_error_openssl("out of memory");
+        goto out;
+    }
+    if (put_configuration(bio, options != NULL ? options : &none) != APP_OK)
+        goto out;
+    conf = NCONF_new_ex(made, NULL);
+    if (conf == NULL || NCONF_load_bio(conf, bio, &line) <= 0 ||
+        CONF_modules_load(conf, NULL, 0) <= 0) {
+        app_error_openssl("the provider dot2hsm cannot be loaded");
+        goto out;
+    }
+    if (!OSSL_PROVIDER_available(made, "dot2hsm") || !OSSL_PROVIDER_available(made, "default")) {
+        app_error_openssl("the provider dot2hsm is loaded but not active");
+        goto out;
+    }
+    *libctx = made;
+    made = NULL;
+    code = APP_OK;
+out:
+    NCONF_free(conf);
+    BIO_free(bio);
+    OSSL_LIB_CTX_free(made);
+    return code;
+}
+
+int app_key_open(OSSL_LIB_CTX *libctx, const char *uri, EVP_PKEY **key)
+{
+    /* Without a method, a provider that wants a PIN is told that there is none. */
+    UI_METHOD *prompt = isatty(STDIN_FILENO) ? UI_OpenSSL() : NULL;
+    OSSL_STORE_CTX *store = NULL;
+    OSSL_STORE_INFO *info = NULL;
+    EVP_PKEY *found = NULL;
+    int code = APP_REFUSED;
+
+    *key = NULL;
+    ERR_clear_error();
+    store = OSSL_STORE_open_ex(uri, libctx, NULL, prompt, NULL, NULL, NULL, NULL);
+    if (store == NULL) {
+        app_error_openssl("the key %s cannot be opened", uri);
+        goto out;
+    }
+    OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY);
+    while (!OSSL_STORE_eof(store)) {
+        info = OSSL_STORE_load(store);
+        if (info == NULL) {
+            if (OSSL_STORE_error(store)) {
+                app_error_openssl("the key %s cannot be opened", uri);
+                goto out;
+            }
+            continue;
+        }
+        if (OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY) {
+            if (found != NULL) {
+                app_error("%s names more than one private key", uri);
+                goto out;
+            }
+            found = OSSL_STORE_INFO_get1_PKEY(info);
+        }
+        OSSL_STORE_INFO_free(info);
+        info = NULL;
+    }
+    if (found == NULL) {
+        app_error_openssl("there is no private key %s", uri);
+        goto out;
+    }
+    *key = found;
+    found = NULL;
+    code = APP_OK;
+out:
+    OSSL_STORE_INFO_free(info);
+    OSSL_STORE_close(store);
+    EVP_PKEY_free(found);
+    return code;
+}
