@@ -1,0 +1,232 @@
+/* keymgmt_ec.c: KEYMGMT "EC". What needs no token is the software key's beneath. */
+#include <string.h>
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+
+#include "provider/keymgmt.h"
+#include "provider/provider.h"
+
+static OSSL_FUNC_keymgmt_new_fn keymgmt_new;
+static OSSL_FUNC_keymgmt_free_fn keymgmt_free;
+static OSSL_FUNC_keymgmt_has_fn keymgmt_has;
+static OSSL_FUNC_keymgmt_match_fn keymgmt_match;
+static OSSL_FUNC_keymgmt_validate_fn keymgmt_validate;
+static OSSL_FUNC_keymgmt_import_fn keymgmt_import;
+static OSSL_FUNC_keymgmt_export_fn keymgmt_export;
+static OSSL_FUNC_keymgmt_dup_fn keymgmt_dup;
+static OSSL_FUNC_keymgmt_query_operation_name_fn keymgmt_query_operation_name;
+
+static void *keymgmt_new(void *vctx)
+{
+    return prov_key_new(vctx);
+}
+
+static void keymgmt_free(void *vkey)
+{
+    prov_key_free(vkey);
+}
+
+static int keymgmt_has(const void *vkey, int selection)
+{
+    const struct prov_key *key = vkey;
+
+    if (key == NULL || key->software == NULL)
+        return 0;
+    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && !key->has_public)
+        return 0;
+    if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && !key->has_private)
+        return 0;
+    return 1;
+}
+
+/*
+ * A private key in a token cannot be read, so keys are the same when their public keys are; only
+ * two software keys without any public key are compared by their private numbers.
+ */
+static int keymgmt_match(const void *vone, const void *vother, int selection)
+{
+    const struct prov_key *one = vone;
+    const struct prov_key *other = vother;
+    BIGNUM *d_one = NULL, *d_other = NULL;
+    int same = 0;
+
+    if (one->software == NULL || other->software == NULL)
+        return 0;
+    ERR_set_mark(); /* that two keys differ is an answer, not an error */
+    if (EVP_PKEY_parameters_eq(one->software, other->software) != 1)
+        goto out;
+    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
+        same = 1;
+    } else if (one->has_public && other->has_public) {
+        same = EVP_PKEY_eq(one->software, other->software) == 1;
+    } else if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0) {
+        same = EVP_PKEY_get_bn_param(one->software, OSSL_PKEY_PARAM_PRIV_KEY, &d_one) &&
+               EVP_PKEY_get_bn_param(other->software, OSSL_PKEY_PARAM_PRIV_KEY, &d_other) &&
+               BN_cmp(d_one, d_other) == 0;
+    }
+out:
+    ERR_pop_to_mark();
+    BN_clear_free(d_one);
+    BN_clear_free(d_other);
+    return same;
+}
+
+static int keymgmt_validate(const void *vkey, int selection, int check_type)
+{
+    const struct prov_key *key = vkey;
+    EVP_PKEY_CTX *delegate = NULL;
+    int ok = 1;
+
+    if (!keymgmt_has(key, selection)) {
+        PROV_RAISE(PROV_R_NO_KEY, "the key has not all parts that are to be checked");
+        return 0;
+    }
+    delegate = prov_delegate_new(key->provider, key->software);
+    if (delegate == NULL)
+        return 0;
+    if ((selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) != 0) {
+        ok = check_type == OSSL_KEYMGMT_VALIDATE_QUICK_CHECK ? EVP_PKEY_param_check_quick(delegate)
+                                                             : EVP_PKEY_param_check(delegate);
+    }
+    if (ok == 1 && (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0) {
+        ok = check_type == OSSL_KEYMGMT_VALIDATE_QUICK_CHECK ? EVP_PKEY_public_check_quick(delegate)
+                                                             : EVP_PKEY_public_check(delegate);
+    }
+    if (ok == 1 && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0)
+        ok = EVP_PKEY_private_check(delegate);
+    if (ok == 1 && (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == OSSL_KEYMGMT_SELECT_KEYPAIR)
+        ok = EVP_PKEY_pairwise_check(delegate);
+    EVP_PKEY_CTX_free(delegate);
+    return ok == 1;
+}
+
+static bool has_param(const OSSL_PARAM params[], const char *name)
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, name);
+
+    return p != NULL && p->data != NULL;
+}
+
+static int keymgmt_import(void *vkey, int selection, const OSSL_PARAM params[])
+{
+    struct prov_key *key = vkey;
+    bool pair = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
+    bool private = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+    EVP_PKEY_CTX *delegate = NULL;
+    EVP_PKEY *software = NULL;
+    int ok = 0;
+
+    if (key->software != NULL) {
+        PROV_RAISE(PROV_R_KEY_NOT_EMPTY, "import into a key that is there already");
+        return 0;
+    }
+    delegate = prov_delegate_new(key->provider, NULL);
+    if (delegate == NULL)
+        return 0;
+    if (EVP_PKEY_fromdata_init(delegate) <= 0 ||
+        EVP_PKEY_fromdata(delegate, &software, selection, (OSSL_PARAM *)params) <= 0) {
+        PROV_RAISE(PROV_R_DELEGATE, "the parameters make no EC key");
+        goto out;
+    }
+    if (!prov_key_set_software(key, software, pair && has_param(params, OSSL_PKEY_PARAM_PUB_KEY),
+                               private && has_param(params, OSSL_PKEY_PARAM_PRIV_KEY)))
+        goto out;
+    software = NULL;
+    if (key->curve == NULL) {
+        /* Refused here, libcrypto falls back to the provider that the key comes from. */
+        PROV_RAISE(PROV_R_CURVE, "not P-256, P-384, brainpoolP256r1 or brainpoolP384r1");
+        goto out;
+    }
+    ok = 1;
+out:
+    EVP_PKEY_free(software);
+    EVP_PKEY_CTX_free(delegate);
+    return ok;
+}
+
+static int keymgmt_export(void *vkey, int selection, OSSL_CALLBACK *callback, void *arg)
+{
+    const struct prov_key *key = vkey;
+
+    if (key->software == NULL) {
+        PROV_RAISE(PROV_R_NO_KEY, "the key object is empty");
+        return 0;
+    }
+    return EVP_PKEY_export(key->software, selection, callback, arg);
+}
+
+/* The selected parts of a software key as a new one of the delegate. */
+static EVP_PKEY *copy_software(const struct prov_key *key, int selection)
+{
+    EVP_PKEY_CTX *delegate = NULL;
+    EVP_PKEY *copy = NULL;
+    OSSL_PARAM *params = NULL;
+
+    if ((selection & OSSL_KEYMGMT_SELECT_ALL) == OSSL_KEYMGMT_SELECT_ALL)
+        return EVP_PKEY_dup(key->software);
+    if (!EVP_PKEY_todata(key->software, selection, &params))
+        goto out;
+    delegate = prov_delegate_new(key->provider, NULL);
+    if (delegate == NULL || EVP_PKEY_fromdata_init(delegate) <= 0 ||
+        EVP_PKEY_fromdata(delegate, &copy, selection, params) <= 0)
+        goto out;
+out:
+    EVP_PKEY_CTX_free(delegate);
+    OSSL_PARAM_free(params);
+    return copy;
+}
+
+static void *keymgmt_dup(const void *vkey, int selection)
+{
+    const struct prov_key *key = vkey;
+    struct prov_key *copy = prov_key_new(key->provider);
+    EVP_PKEY *software = NULL;
+
+    if (copy == NULL || key->software == NULL)
+        return copy;
+    software = copy_software(key, selection);
+    if (software == NULL ||
+        !prov_key_set_software(
+            copy, software, key->has_public && (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0,
+            key->has_private && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0)) {
+        PROV_RAISE(PROV_R_DELEGATE, "the key cannot be duplicated");
+        EVP_PKEY_free(software);
+        prov_key_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+static const char *keymgmt_query_operation_name(int operation)
+{
+    switch (operation) {
+    case OSSL_OP_SIGNATURE:
+        return "ECDSA";
+    case OSSL_OP_KEYEXCH:
+        return "ECDH";
+    default:
+        return NULL;
+    }
+}
+
+const OSSL_DISPATCH prov_keymgmt_ec_functions[] = {
+    {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))keymgmt_new},
+    {OSSL_FUNC_KEYMGMT_FREE, (void (*)(void))keymgmt_free},
+    {OSSL_FUNC_KEYMGMT_HAS, (void (*)(void))keymgmt_has},
+    {OSSL_FUNC_KEYMGMT_MATCH, (void (*)(void))keymgmt_match},
+    {OSSL_FUNC_KEYMGMT_VALIDATE, (void (*)(void))keymgmt_validate},
+    {OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void))keymgmt_import},
+    {OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))prov_keymgmt_transfer_types},
+    {OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))keymgmt_export},
+    {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))prov_keymgmt_transfer_types},
+    {OSSL_FUNC_KEYMGMT_DUP, (void (*)(void))keymgmt_dup},
+    {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))prov_keymgmt_get_params},
+    {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))prov_keymgmt_gettable_params},
+    {OSSL_FUNC_KEYMGMT_SET_PARAMS, (void (*)(void))prov_keymgmt_set_params},
+    {OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS, (void (*)(void))prov_keymgmt_settable_params},
+    {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))keymgmt_query_operation_name},
+    {0, NULL},
+};

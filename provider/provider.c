@@ -1,0 +1,131 @@
+/*
+ * provider.c: the entry point, and the one table of what is offered.
+ *
+ * Nothing of a token is touched when the provider is loaded: without one it does all that needs
+ * none.
+ */
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
+
+#include "provider/provider.h"
+
+static OSSL_FUNC_provider_teardown_fn provider_teardown;
+static OSSL_FUNC_provider_gettable_params_fn provider_gettable_params;
+static OSSL_FUNC_provider_get_params_fn provider_get_params;
+static OSSL_FUNC_provider_query_operation_fn provider_query_operation;
+
+#define END_OF_ALGORITHMS                                                                          \
+    {                                                                                              \
+        NULL, NULL, NULL, NULL                                                                     \
+    }
+
+static const OSSL_ALGORITHM keymgmt_algorithms[] = {
+    {"EC:id-ecPublicKey:1.2.840.10045.2.1", PROV_PROPERTIES, prov_keymgmt_ec_functions,
+     "EC keys in PKCS#11 tokens and in software"},
+    END_OF_ALGORITHMS,
+};
+
+static const OSSL_ALGORITHM signature_algorithms[] = {
+    {"ECDSA", PROV_PROPERTIES, prov_signature_functions, "ECDSA, with the digest of IEEE 1609.2"},
+    END_OF_ALGORITHMS,
+};
+
+static const struct {
+    int operation;
+    const OSSL_ALGORITHM *algorithms;
+} operations[] = {
+    {OSSL_OP_KEYMGMT, keymgmt_algorithms},
+    {OSSL_OP_SIGNATURE, signature_algorithms},
+};
+
+static const OSSL_ALGORITHM *provider_query_operation(void *vctx, int operation, int *no_cache)
+{
+    (void)vctx;
+    *no_cache = 0;
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        if (operations[i].operation == operation)
+            return operations[i].algorithms;
+    }
+    return NULL;
+}
+
+static const OSSL_PARAM *provider_gettable_params(void *vctx)
+{
+    static const OSSL_PARAM gettable[] = {
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_NAME, OSSL_PARAM_UTF8_PTR, NULL, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_VERSION, OSSL_PARAM_UTF8_PTR, NULL, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_BUILDINFO, OSSL_PARAM_UTF8_PTR, NULL, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_STATUS, OSSL_PARAM_INTEGER, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    (void)vctx;
+    return gettable;
+}
+
+static int provider_get_params(void *vctx, OSSL_PARAM params[])
+{
+    OSSL_PARAM *p = NULL;
+
+    (void)vctx;
+    p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_NAME);
+    if (p != NULL && !OSSL_PARAM_set_utf8_ptr(p, PROV_NAME))
+        return 0;
+    p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_VERSION);
+    if (p != NULL && !OSSL_PARAM_set_utf8_ptr(p, PROV_VERSION))
+        return 0;
+    p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_BUILDINFO);
+    if (p != NULL && !OSSL_PARAM_set_utf8_ptr(p, PROV_VERSION))
+        return 0;
+    p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
+    return p == NULL || OSSL_PARAM_set_int(p, 1);
+}
+
+static void provider_teardown(void *vctx)
+{
+    struct prov_ctx *ctx = vctx;
+
+    if (ctx == NULL)
+        return;
+    EVP_MD_free(ctx->sha256);
+    EVP_MD_free(ctx->sha384);
+    CRYPTO_THREAD_lock_free(ctx->lock);
+    OSSL_LIB_CTX_free(ctx->libctx);
+    OPENSSL_free(ctx);
+}
+
+static const OSSL_DISPATCH provider_functions[] = {
+    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))provider_teardown},
+    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))provider_gettable_params},
+    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))provider_get_params},
+    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))provider_query_operation},
+    {0, NULL},
+};
+
+__attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
+
+int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+                       const OSSL_DISPATCH **out, void **vctx)
+{
+    struct prov_ctx *ctx = OPENSSL_zalloc(sizeof(*ctx));
+
+    if (ctx == NULL)
+        goto err;
+    ctx->handle = handle;
+    ctx->lock = CRYPTO_THREAD_lock_new();
+    ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
+    if (ctx->lock == NULL || ctx->libctx == NULL)
+        goto err;
+    *out = provider_functions;
+    *vctx = ctx;
+    return 1;
+err:
+    PROV_RAISE(PROV_R_MEMORY, "while the provider " PROV_NAME " was loaded");
+    provider_teardown(ctx);
+    return 0;
+}

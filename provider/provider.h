@@ -1,0 +1,142 @@
+/*
+ * provider.h: what the files of the provider share. Internal: nothing outside provider/ includes
+ * it.
+ *
+ * The model. The provider dot2hsm offers EC keys and ECDSA under the property provider=dot2hsm. A
+ * key (struct prov_key) is either a software key, or a key in a token. In both cases `software` is
+ * an EVP_PKEY of another provider (the delegate: normally "default", always fetched with
+ * provider!=dot2hsm): for a software key the whole key, for a token key its public half. So all
+ * that needs no private key (parameters, comparison, verification, export of the public key) is
+ * the same code for both, and is the delegate's.
+ *
+ * The parameters that this provider adds to OpenSSL's own:
+ *
+ * SIGNATURE ECDSA
+ *   dot2-signer       octet string. The signer's certificate in canonical form (IEEE 1609.2). The
+ *                     digest that is signed or verified becomes H( H(data) || H(signer) ), 1609.2
+ *                     clause 5.3.1.2.2. Present and of no octets: self-signed, the second half is
+ *                     H of the empty string. Absent: plain ECDSA. It survives a re-init
+ *                     with a NULL key and a duplicated context; a re-init with a key clears it.
+ *   signature-format  UTF-8 string. "der" (default): Ecdsa-Sig-Value. "p1363": r || s, each as
+ *                     long as a coordinate.
+ *   digest            the curve's only: SHA-256 for 256-bit curves, SHA-384 for 384-bit curves.
+ *
+ * KEYMGMT EC, generation
+ *   pkcs11_uri        UTF-8 string. The key pair is made in the token, under this URI's names.
+ *   pkcs11_usage      UTF-8 string, "sign" (default), "derive" or "sign,derive". The key can do
+ *                     this and nothing else.
+ *
+ * Results. As OpenSSL has it for providers: 1 or a pointer on success, 0 or NULL on failure, and
+ * after a failure there is an entry in the error queue.
+ */
+#ifndef DOT2HSM_PROVIDER_PROVIDER_H
+#define DOT2HSM_PROVIDER_PROVIDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/evp.h>
+
+#define PROV_NAME "dot2hsm"
+#define PROV_PROPERTIES "provider=dot2hsm"
+/* What software work is fetched with. It also holds against `?provider=dot2hsm` as default. */
+#define PROV_DELEGATE_PROPERTIES "provider!=dot2hsm"
+
+#define PROV_PARAM_DOT2_SIGNER "dot2-signer"
+#define PROV_PARAM_SIGNATURE_FORMAT "signature-format"
+#define PROV_PARAM_PKCS11_URI "pkcs11_uri"
+#define PROV_PARAM_PKCS11_USAGE "pkcs11_usage"
+
+#define PROV_MAX_COORDINATE 48
+#define PROV_MAX_DIGEST 48
+
+/* ---- curves (curve.c) ---- */
+
+struct prov_curve {
+    const char *name;            /* OpenSSL's group name */
+    size_t size;                 /* octets of a coordinate, and of the digest */
+    const char *digest;          /* OpenSSL's name of the one digest used with the curve */
+    const uint8_t *algorithm_id; /* DER AlgorithmIdentifier of ECDSA with that digest */
+    size_t algorithm_id_size;
+};
+
+/* The curve of this name or alias (P-256, secp384r1, ...); NULL if it is none of the four. */
+const struct prov_curve *prov_curve_find(const char *name);
+
+/* ---- the provider's context (provider.c, delegate.c) ---- */
+
+struct prov_ctx {
+    const OSSL_CORE_HANDLE *handle;
+    OSSL_LIB_CTX *libctx; /* child of the context that loaded us: sees its other providers */
+    CRYPTO_RWLOCK *lock;  /* guards the members below */
+    EVP_MD *sha256, *sha384;
+};
+
+/* The curve's digest, of another provider; belongs to ctx. NULL: an error says what is missing. */
+const EVP_MD *prov_digest(struct prov_ctx *ctx, const struct prov_curve *curve);
+
+/*
+ * A delegate's context for key, or for a new EC key if key is NULL. NULL: an error that tells, by
+ * name, if no other provider is active.
+ */
+EVP_PKEY_CTX *prov_delegate_new(struct prov_ctx *ctx, EVP_PKEY *key);
+
+/* ---- keys (key.c) ---- */
+
+struct prov_key {
+    struct prov_ctx *provider;
+    int references; /* by atomic builtins only */
+    EVP_PKEY *software;
+    const struct prov_curve *curve; /* NULL: none yet, or none of the four */
+    bool has_public, has_private;
+};
+
+struct prov_key *prov_key_new(struct prov_ctx *ctx);
+struct prov_key *prov_key_up_ref(struct prov_key *key);
+void prov_key_free(struct prov_key *key);
+
+/* Makes the empty key one over software (whose reference it takes on success). */
+int prov_key_set_software(struct prov_key *key, EVP_PKEY *software, bool has_public,
+                          bool has_private);
+
+/* ---- forms of a signature (format.c) ---- */
+
+/* Ecdsa-Sig-Value from r || s of 2 * size octets. *der_size is the capacity, then the size. */
+int prov_der_from_p1363(const uint8_t *raw, size_t size, uint8_t *der, size_t *der_size);
+/* The opposite; writes 2 * size octets. */
+int prov_p1363_from_der(const uint8_t *der, size_t der_size, uint8_t *raw, size_t size);
+
+/* ---- errors (error.c) ---- */
+
+enum prov_reason {
+    PROV_R_NO_OTHER_PROVIDER = 100,
+    PROV_R_CURVE,
+    PROV_R_DIGEST,
+    PROV_R_READY_DIGEST,
+    PROV_R_PARAMETER,
+    PROV_R_NO_KEY,
+    PROV_R_NO_PRIVATE_KEY,
+    PROV_R_NO_PUBLIC_KEY,
+    PROV_R_KEY_NOT_EMPTY,
+    PROV_R_STATE,
+    PROV_R_BUFFER,
+    PROV_R_SIGNATURE_FORM,
+    PROV_R_NOT_VALID,
+    PROV_R_DELEGATE,
+    PROV_R_MEMORY,
+};
+
+/* OpenSSL's number of our error library; loads its strings on first use. */
+int prov_error_library(void);
+
+#define PROV_RAISE(reason, ...) ERR_raise_data(prov_error_library(), (reason), __VA_ARGS__)
+
+/* ---- the algorithms' functions ---- */
+
+extern const OSSL_DISPATCH prov_keymgmt_ec_functions[];
+extern const OSSL_DISPATCH prov_signature_functions[];
+
+#endif

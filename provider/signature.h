@@ -1,0 +1,35 @@
+/* signature.h: the state of an ECDSA operation; signature.c runs it, signature_params.c sets it. */
+#ifndef DOT2HSM_PROVIDER_SIGNATURE_H
+#define DOT2HSM_PROVIDER_SIGNATURE_H
+
+#include "provider/provider.h"
+
+enum prov_operation {
+    PROV_OP_NONE = 0,
+    PROV_OP_SIGN,
+    PROV_OP_VERIFY
+};
+
+struct prov_signature {
+    struct prov_ctx *provider;
+    struct prov_key *key; /* a reference of our own */
+    enum prov_operation operation;
+    bool digests;     /* digest_sign, digest_verify: we hash; else the digest comes ready */
+    bool p1363;       /* r || s instead of DER */
+    bool with_signer; /* dot2-signer is present, perhaps empty */
+    uint8_t signer_digest[PROV_MAX_DIGEST]; /* H(signer) */
+    EVP_MD_CTX *data;                       /* H(data) in the making */
+    bool updated;                           /* data has octets that came in pieces */
+    bool finished;                          /* data has been closed: a new init is needed */
+    EVP_PKEY_CTX *delegate;                 /* for the operation, made at first use */
+};
+
+OSSL_FUNC_signature_get_ctx_params_fn prov_signature_get_ctx_params;
+OSSL_FUNC_signature_gettable_ctx_params_fn prov_signature_gettable_ctx_params;
+OSSL_FUNC_signature_set_ctx_params_fn prov_signature_set_ctx_params;
+OSSL_FUNC_signature_settable_ctx_params_fn prov_signature_settable_ctx_params;
+
+/* Refuses every digest but that of the key's curve; NULL or "" is that digest. */
+int prov_signature_check_digest(struct prov_signature *ctx, const char *name);
+
+#endif
