@@ -8,9 +8,8 @@ static const struct {
 } statuses[] = {
     [COER_OK] = {"COER_OK", "no error"},
     [COER_E_TRUNCATED] = {"COER_E_TRUNCATED", "the input ends within the value"},
-    [COER_E_LENGTH] = {"COER_E_LENGTH", "the length is not minimal or too large"},
-    [COER_E_RANGE] = {"COER_E_RANGE",
-                      "the value or its size is outside of its range or not minimal"},
+    [COER_E_LENGTH] = {"COER_E_LENGTH", "the length or the integer is not minimal, or too long"},
+    [COER_E_RANGE] = {"COER_E_RANGE", "the value or its size is out of range"},
     [COER_E_PADDING] = {"COER_E_PADDING", "unused bits are not zero"},
     [COER_E_DEFAULT] = {"COER_E_DEFAULT", "the default value is encoded and should be left out"},
     [COER_E_TRAILING] = {"COER_E_TRAILING", "octets follow the value"},
