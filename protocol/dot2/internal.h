@@ -1,0 +1,169 @@
+/*
+ * internal.h: what the files of this folder share, and what their tests look into. Not for others.
+ */
+#ifndef DOT2HSM_PROTOCOL_DOT2_INTERNAL_H
+#define DOT2HSM_PROTOCOL_DOT2_INTERNAL_H
+
+#include <openssl/bn.h>
+#include <openssl/ec.h>
+
+#include "protocol/dot2/fail.h"
+
+#define DOT2_PROVIDER_NAME "dot2hsm"
+#define DOT2_PROVIDER_PROPERTIES "provider=dot2hsm"
+/* Software work that is nobody's signature: holds against `?provider=dot2hsm` as default too. */
+#define DOT2_SOFTWARE_PROPERTIES "provider!=dot2hsm"
+
+#define DOT2_MAX_COORDINATE 48
+#define DOT2_MAX_HASH 48
+#define DOT2_CURVES 5 /* enum dot2_curve */
+
+/* ---- crypto.c ---- */
+
+const EC_GROUP *dot2_group(const dot2_crypto *crypto, enum dot2_curve curve);
+const BIGNUM *dot2_order(const dot2_crypto *crypto, enum dot2_curve curve);
+const char *dot2_digest_name(enum dot2_curve curve);
+/* SHA-256 whatever the curve. */
+enum dot2_status dot2_sha256(const dot2_crypto *crypto, const uint8_t *data, size_t size,
+                             uint8_t hash[32]);
+/* A public key from a point that is known to be on the curve. */
+enum dot2_status dot2_key_of_point(const dot2_crypto *crypto, enum dot2_curve curve,
+                                   const EC_POINT *point, EVP_PKEY **key, struct dot2_error *error);
+/* The point of a key of any provider, checked. */
+enum dot2_status dot2_point_of_key(const dot2_crypto *crypto, const EVP_PKEY *key, EC_POINT **point,
+                                   struct dot2_error *error);
+/*
+ * A software key pair from its private number, of a provider whose keys can be written to a file.
+ */
+enum dot2_status dot2_key_pair(const dot2_crypto *crypto, enum dot2_curve curve, const BIGNUM *d,
+                               EVP_PKEY **key, struct dot2_error *error);
+
+/* ---- point.c: curve points of the ASN.1 ---- */
+
+/* SEC 1 octets, or, if form is 0 (x-only), x alone behind a zero. */
+struct dot2_point {
+    uint8_t octets[1 + 2 * DOT2_MAX_COORDINATE];
+    size_t coordinate; /* octets of x */
+};
+static inline uint8_t dot2_point_form(const struct dot2_point *point)
+{
+    return point->octets[0]; /* 0 = x-only, 2, 3 = compressed, 4 = uncompressed */
+}
+static inline size_t dot2_point_size(const struct dot2_point *point)
+{
+    return 1 + (point->octets[0] == 4 ? 2 : 1) * point->coordinate;
+}
+/* False for `fill` and for coordinates of another size. */
+bool dot2_point_p256(const EccP256CurvePoint_t *asn1, struct dot2_point *point);
+bool dot2_point_p384(const EccP384CurvePoint_t *asn1, struct dot2_point *point);
+/* 04 || x || y to 02|03 || x; no arithmetic. */
+void dot2_point_compress(struct dot2_point *point);
+
+/* r and s of a Signature; curve tells the alternative. */
+struct dot2_signature {
+    enum dot2_curve curve;
+    struct dot2_point r;
+    const uint8_t *s; /* r.coordinate octets */
+};
+bool dot2_signature_read(const Signature_t *asn1, struct dot2_signature *signature);
+/*
+ * r as an integer of r.coordinate octets, left padded. For the forms that give a whole point it is
+ * x mod n, and with check the point must be on the curve.
+ */
+enum dot2_status dot2_signature_r(const dot2_crypto *crypto, const struct dot2_signature *signature,
+                                  bool check, uint8_t r[DOT2_MAX_COORDINATE],
+                                  struct dot2_error *error);
+
+/* ---- cert.c, canonical.c, consistency.c ---- */
+
+struct dot2_cert {
+    int references;
+    dot2_crypto *crypto;
+    coer_arena *arena;
+    uint8_t *octets;
+    size_t size;
+    const CertificateBase_t *base;
+    uint8_t *canonical; /* octets itself if that is canonical */
+    size_t canonical_size;
+    size_t tbs_offset; /* the same in both */
+    size_t tbs_size, canonical_tbs_size;
+    enum dot2_curve curve;     /* of verificationKey; NONE if implicit */
+    struct dot2_point key;     /* verificationKey or reconstructionValue */
+    uint8_t received_hash[32]; /* SHA-256 of octets: what a cached verdict stands for */
+    uint8_t hash[DOT2_MAX_HASH];
+    size_t hash_size;
+    uint32_t start, end;
+    char name[260];
+};
+
+/*
+ * Where the octets are not canonical (IEEE 1609.2 6.4.3), fills cert->canonical with a form that
+ * is; else makes it cert->octets. Everything that is not a curve point stays as received.
+ */
+enum dot2_status dot2_cert_canonicalise(dot2_cert *cert, struct dot2_error *error);
+enum dot2_status dot2_cert_check_consistency(const CertificateBase_t *base,
+                                             struct dot2_error *error);
+
+/* ---- ecqv.c ---- */
+
+/* e of SEC 4 as 32 octets: H( H(tbs) || H(issuer) ), tbs and issuer canonical. */
+enum dot2_status dot2_ecqv_e(const dot2_crypto *crypto, const uint8_t *tbs, size_t tbs_size,
+                             const uint8_t *issuer, size_t issuer_size, uint8_t e[32],
+                             struct dot2_error *error);
+/* Q = e P + Q_CA, P as SEC 1 octets. */
+enum dot2_status dot2_ecqv_reconstruct_public(const dot2_crypto *crypto, enum dot2_curve curve,
+                                              const uint8_t e[32], const uint8_t *point,
+                                              size_t point_size, const EVP_PKEY *issuer_key,
+                                              EVP_PKEY **key, struct dot2_error *error);
+/* d = e k + s mod n. */
+enum dot2_status dot2_ecqv_reconstruct_private(const dot2_crypto *crypto, const uint8_t e[32],
+                                               const EVP_PKEY *request_key, const uint8_t s[32],
+                                               EVP_PKEY **key, struct dot2_error *error);
+
+/* ---- permissions.c, region.c ---- */
+
+enum dot2_status dot2_permissions_check(const ToBeSignedCertificate_t *subject,
+                                        const ToBeSignedCertificate_t *issuer,
+                                        struct dot2_error *error);
+/* True if inner is known to lie within outer. */
+bool dot2_region_within(const GeographicRegion_t *inner, const GeographicRegion_t *outer);
+
+/* ---- verdict.c: what was verified, and the bounded cache of it ---- */
+
+struct dot2_verdict {
+    int references;
+    EVP_PKEY *key;
+    uint32_t start, end; /* intersection */
+    size_t depth;
+    dot2_cert *certs[16];
+    const GeographicRegion_t *region; /* in force: the nearest upwards; NULL = worldwide */
+    int assurance;                    /* in force: level 0 to 7; -1 = none in the chain */
+};
+struct dot2_verdict *dot2_verdict_up_ref(struct dot2_verdict *verdict);
+void dot2_verdict_free(struct dot2_verdict *verdict);
+
+typedef struct dot2_cache dot2_cache;
+#define DOT2_CACHE_KEY 33 /* SHA-256 of the received octets, and one octet of what was asked */
+dot2_cache *dot2_cache_new(size_t entries);
+void dot2_cache_free(dot2_cache *cache);
+/* A reference to what was found; an entry that has ended before time is dropped. */
+struct dot2_verdict *dot2_cache_find(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
+                                     uint32_t time, bool any_time);
+void dot2_cache_put(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
+                    struct dot2_verdict *verdict);
+size_t dot2_cache_count(dot2_cache *cache);
+
+/* ---- trust.c ---- */
+
+struct dot2_trusted {
+    struct dot2_trusted *next;
+    dot2_cert *cert;
+    EVP_PKEY *key; /* of an anchor; else NULL */
+};
+dot2_crypto *dot2_trust_crypto(const dot2_trust *trust);
+dot2_cache *dot2_trust_cache(const dot2_trust *trust);
+unsigned dot2_trust_max_depth(const dot2_trust *trust);
+/* The first entry that may be of this HashedId8 (compare it), then by next. */
+const struct dot2_trusted *dot2_trust_bucket(const dot2_trust *trust, const uint8_t hashedid8[8]);
+
+#endif
