@@ -33,6 +33,8 @@ const char *ra_store_status_text(enum ra_store_status status);
 enum ra_store_status ra_store_open(const char *spec, bool create, ra_store **store, char *text,
                                    size_t text_size);
 void ra_store_close(ra_store *store);
+/* One sentence on the last failure of any thread, for a log. */
+void ra_store_last_error(ra_store *store, char *text, size_t text_size);
 
 /*
  * Blacklist entries. An entry is a certificate's whole hash (SHA-256 or SHA-384 of its canonical
@@ -68,6 +70,7 @@ enum ra_store_status ra_blacklist_check(ra_store *store, const uint8_t (*hashes)
  * Who may download which file. Names are compared without case; requester is the whole hash of an
  * enrollment certificate (canonical form).
  */
+/* EXISTS: the file is another requester's. The same assignment again is RA_STORE_OK. */
 enum ra_store_status ra_file_assign(ra_store *store, const char *filename, const uint8_t *requester,
                                     size_t requester_size);
 enum ra_store_status ra_file_unassign(ra_store *store, const char *filename);

@@ -1,0 +1,199 @@
+/*
+ * store.c: the store's public face: arguments are checked here, once for all back ends.
+ */
+#include "protocol/ra/store_ops.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+struct ra_store {
+    const struct ra_store_ops *ops;
+    void *backend;
+};
+
+static const struct ra_store_ops *const backends[] = {&ra_store_sqlite};
+
+const char *ra_store_status_text(enum ra_store_status status)
+{
+    switch (status) {
+    case RA_STORE_OK:
+        return "done";
+    case RA_STORE_NOT_FOUND:
+        return "not found";
+    case RA_STORE_EXISTS:
+        return "exists already";
+    case RA_STORE_UNAVAILABLE:
+        return "the store cannot be reached, is locked, or is full";
+    case RA_STORE_SCHEMA:
+        return "the store was made by a newer version";
+    case RA_STORE_ARGUMENT:
+        return "an argument is not valid";
+    }
+    return "unknown status";
+}
+
+/*
+ * The back end that a spec names, and where its location starts. A word of letters before the
+ * first colon is a scheme; anything else is a path for SQLite.
+ */
+static const struct ra_store_ops *backend_of(const char *spec, const char **location)
+{
+    size_t scheme = strspn(spec, "abcdefghijklmnopqrstuvwxyz");
+
+    if (scheme == 0 || spec[scheme] != ':') {
+        *location = spec;
+        return &ra_store_sqlite;
+    }
+    *location = spec + scheme + 1;
+    for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++)
+        if (strlen(backends[i]->scheme) == scheme && memcmp(backends[i]->scheme, spec, scheme) == 0)
+            return backends[i];
+    return NULL;
+}
+
+enum ra_store_status ra_store_open(const char *spec, bool create, ra_store **store, char *text,
+                                   size_t text_size)
+{
+    const struct ra_store_ops *ops;
+    const char *location;
+    enum ra_store_status status;
+    ra_store *made;
+
+    *store = NULL;
+    if (text_size > 0)
+        text[0] = '\0';
+    ops = spec == NULL ? NULL : backend_of(spec, &location);
+    if (ops == NULL || *location == '\0') {
+        snprintf(text, text_size, "store \"%s\" is not sqlite:PATH", spec == NULL ? "" : spec);
+        return RA_STORE_ARGUMENT;
+    }
+    made = OPENSSL_zalloc(sizeof *made);
+    if (made == NULL) {
+        snprintf(text, text_size, "out of memory");
+        return RA_STORE_UNAVAILABLE;
+    }
+    made->ops = ops;
+    status = ops->open(location, create, &made->backend, text, text_size);
+    if (status != RA_STORE_OK) {
+        OPENSSL_free(made);
+        return status;
+    }
+    *store = made;
+    return RA_STORE_OK;
+}
+
+void ra_store_close(ra_store *store)
+{
+    if (store == NULL)
+        return;
+    store->ops->close(store->backend);
+    OPENSSL_free(store);
+}
+
+void ra_store_last_error(ra_store *store, char *text, size_t text_size)
+{
+    store->ops->last_error(store->backend, text, text_size);
+}
+
+static bool entry_valid(const struct ra_blacklist_entry *entry)
+{
+    switch (entry->kind) {
+    case RA_BLACKLIST_HASHEDID8:
+    case RA_BLACKLIST_HASHEDID10:
+    case RA_BLACKLIST_SHA256:
+    case RA_BLACKLIST_SHA384:
+        return memchr(entry->comment, '\0', sizeof entry->comment) != NULL;
+    }
+    return false;
+}
+
+static bool hash_size_valid(size_t size)
+{
+    return size == 32 || size == 48;
+}
+
+static bool filename_valid(const char *filename, size_t size)
+{
+    return size > 0 && size <= RA_FILENAME_MAX && memchr(filename, '\0', size) == NULL;
+}
+
+enum ra_store_status ra_blacklist_add(ra_store *store, const struct ra_blacklist_entry *entry)
+{
+    if (!entry_valid(entry))
+        return RA_STORE_ARGUMENT;
+    return store->ops->blacklist_add(store->backend, entry);
+}
+
+enum ra_store_status ra_blacklist_remove(ra_store *store, const struct ra_blacklist_entry *entry)
+{
+    if (!entry_valid(entry))
+        return RA_STORE_ARGUMENT;
+    return store->ops->blacklist_remove(store->backend, entry);
+}
+
+enum ra_store_status ra_blacklist_each(ra_store *store,
+                                       bool (*each)(void *arg, const struct ra_blacklist_entry *),
+                                       void *arg)
+{
+    return store->ops->blacklist_each(store->backend, each, arg);
+}
+
+enum ra_store_status ra_blacklist_check(ra_store *store, const uint8_t (*hashes)[48],
+                                        size_t hash_size, size_t count)
+{
+    if (!hash_size_valid(hash_size) || count == 0)
+        return RA_STORE_ARGUMENT;
+    for (size_t i = 0; i < count; i++) {
+        enum ra_store_status status =
+            store->ops->blacklist_check(store->backend, hashes[i], hash_size);
+
+        /* On the list, or no verdict: either ends the search. */
+        if (status != RA_STORE_NOT_FOUND)
+            return status;
+    }
+    return RA_STORE_NOT_FOUND;
+}
+
+enum ra_store_status ra_file_assign(ra_store *store, const char *filename, const uint8_t *requester,
+                                    size_t requester_size)
+{
+    if (!filename_valid(filename, strlen(filename)) || !hash_size_valid(requester_size))
+        return RA_STORE_ARGUMENT;
+    return store->ops->file_assign(store->backend, filename, requester, requester_size);
+}
+
+enum ra_store_status ra_file_unassign(ra_store *store, const char *filename)
+{
+    if (!filename_valid(filename, strlen(filename)))
+        return RA_STORE_ARGUMENT;
+    return store->ops->file_unassign(store->backend, filename);
+}
+
+enum ra_store_status ra_file_each(ra_store *store,
+                                  bool (*each)(void *arg, const char *filename,
+                                               const uint8_t *requester, size_t requester_size),
+                                  void *arg)
+{
+    return store->ops->file_each(store->backend, each, arg);
+}
+
+enum ra_store_status ra_file_check(ra_store *store, const char *filename, size_t filename_size,
+                                   const uint8_t (*hashes)[48], size_t hash_size, size_t count)
+{
+    uint8_t requester[48];
+    size_t requester_size;
+    enum ra_store_status status;
+
+    if (!filename_valid(filename, filename_size) || !hash_size_valid(hash_size) || count == 0)
+        return RA_STORE_ARGUMENT;
+    status = store->ops->file_requester(store->backend, filename, filename_size, requester,
+                                        &requester_size);
+    if (status != RA_STORE_OK)
+        return status;
+    for (size_t i = 0; i < count; i++)
+        if (requester_size == hash_size && memcmp(requester, hashes[i], hash_size) == 0)
+            return RA_STORE_OK;
+    return RA_STORE_EXISTS;
+}
