@@ -1,0 +1,190 @@
+/*
+ * attribute.c: objects and their attributes. Everything here is inside the module, on op->session.
+ */
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "pkcs11/internal.h"
+
+/* More objects than this under one URI is a token that answers nonsense. */
+#define MOST_OBJECTS 65536
+
+CK_RV p11_search(struct p11_op *op, CK_ATTRIBUTE *want, size_t count, CK_OBJECT_HANDLE **handles,
+                 size_t *found)
+{
+    CK_OBJECT_HANDLE *list = NULL;
+    size_t used = 0;
+    size_t room = 0;
+    CK_ULONG got = 0;
+    CK_RV rv = P11_CALL(op, C_FindObjectsInit, op->session.handle, want, (CK_ULONG)count);
+
+    *handles = NULL;
+    *found = 0;
+    if (rv != CKR_OK)
+        return rv;
+    do {
+        if (used + 32 > room) {
+            CK_OBJECT_HANDLE *more = NULL;
+
+            room = room != 0 ? room * 2 : 32;
+            if (room <= MOST_OBJECTS)
+                more = OPENSSL_realloc(list, room * sizeof(*list));
+            if (more == NULL) {
+                rv = CKR_HOST_MEMORY;
+                break;
+            }
+            list = more;
+        }
+        rv = P11_CALL(op, C_FindObjects, op->session.handle, list + used, 32, &got);
+        if (rv == CKR_OK && got > 32)
+            rv = CKR_GENERAL_ERROR;
+        if (rv == CKR_OK)
+            used += got;
+    } while (rv == CKR_OK && got != 0);
+    if (rv == CKR_OK)
+        rv = P11_CALL(op, C_FindObjectsFinal, op->session.handle);
+    if (rv != CKR_OK) {
+        OPENSSL_free(list); /* the session is closed with its search */
+        return rv;
+    }
+    *handles = list;
+    *found = used;
+    return CKR_OK;
+}
+
+CK_RV p11_attribute(struct p11_op *op, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
+                    struct p11_buffer *value)
+{
+    CK_ATTRIBUTE attribute = {type, NULL, 0};
+    CK_RV rv = P11_CALL(op, C_GetAttributeValue, op->session.handle, object, &attribute, 1);
+
+    value->octets = NULL;
+    value->size = 0;
+    if (rv != CKR_OK)
+        return rv;
+    if (attribute.ulValueLen == (CK_ULONG)-1)
+        return CKR_ATTRIBUTE_TYPE_INVALID;
+    if (attribute.ulValueLen > 1 << 20)
+        return CKR_GENERAL_ERROR;
+    if (attribute.ulValueLen == 0)
+        return CKR_OK;
+    attribute.pValue = OPENSSL_zalloc(attribute.ulValueLen);
+    if (attribute.pValue == NULL)
+        return CKR_HOST_MEMORY;
+    rv = P11_CALL(op, C_GetAttributeValue, op->session.handle, object, &attribute, 1);
+    if (rv == CKR_OK && attribute.ulValueLen == (CK_ULONG)-1)
+        rv = CKR_ATTRIBUTE_TYPE_INVALID;
+    if (rv != CKR_OK) {
+        OPENSSL_free(attribute.pValue);
+        return rv;
+    }
+    value->octets = attribute.pValue;
+    value->size = attribute.ulValueLen;
+    return CKR_OK;
+}
+
+/* An attribute that a token may not have or not show: then an empty value. */
+static CK_RV optional(struct p11_op *op, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
+                      struct p11_buffer *value)
+{
+    CK_RV rv = p11_attribute(op, object, type, value);
+
+    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE ? CKR_OK : rv;
+}
+
+CK_RV p11_flags(struct p11_op *op, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE_TYPE *types,
+                size_t count, int *values)
+{
+    CK_ATTRIBUTE attributes[16];
+    CK_BBOOL octets[16];
+    CK_RV rv;
+
+    if (count > 16)
+        return CKR_ARGUMENTS_BAD;
+    for (size_t i = 0; i < count; i++) {
+        octets[i] = CK_FALSE;
+        attributes[i] = (CK_ATTRIBUTE){types[i], &octets[i], sizeof(CK_BBOOL)};
+    }
+    rv = P11_CALL(op, C_GetAttributeValue, op->session.handle, object, attributes, (CK_ULONG)count);
+    if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE)
+        return rv;
+    for (size_t i = 0; i < count; i++)
+        values[i] = attributes[i].ulValueLen == sizeof(CK_BBOOL) ? octets[i] != CK_FALSE : -1;
+    return CKR_OK;
+}
+
+static CK_RV read_point(struct p11_op *op, CK_OBJECT_HANDLE object, enum p11_curve curve,
+                        bool *has_point, uint8_t point[P11_POINT_MAX])
+{
+    struct p11_buffer value;
+    CK_RV rv = optional(op, object, CKA_EC_POINT, &value);
+
+    if (rv == CKR_OK)
+        *has_point = p11_point_decode(curve, value.octets, value.size, point);
+    OPENSSL_free(value.octets);
+    return rv;
+}
+
+CK_RV p11_public_point(struct p11_op *op, CK_OBJECT_HANDLE object, enum p11_curve *curve,
+                       bool *has_point, uint8_t point[P11_POINT_MAX])
+{
+    struct p11_buffer value;
+    CK_RV rv = optional(op, object, CKA_EC_PARAMS, &value);
+
+    *curve = P11_CURVE_NONE;
+    *has_point = false;
+    if (rv == CKR_OK) {
+        *curve = p11_curve_from_params(value.octets, value.size);
+        OPENSSL_free(value.octets);
+        if (*curve != P11_CURVE_NONE)
+            rv = read_point(op, object, *curve, has_point, point);
+    }
+    return rv;
+}
+
+/* The point of another object with the same CKA_ID: a public key, or else a certificate. */
+static CK_RV point_by_id(struct p11_op *op, CK_OBJECT_CLASS class_, const uint8_t *id,
+                         size_t id_size, enum p11_curve curve, bool *has_point,
+                         uint8_t point[P11_POINT_MAX])
+{
+    CK_ATTRIBUTE want[2] = {{CKA_CLASS, &class_, sizeof(class_)},
+                            {CKA_ID, (void *)(uintptr_t)id, (CK_ULONG)id_size}};
+    CK_OBJECT_HANDLE *handles = NULL;
+    size_t count = 0;
+    CK_RV rv = p11_search(op, want, 2, &handles, &count);
+
+    for (size_t i = 0; rv == CKR_OK && i < count && !*has_point; i++) {
+        enum p11_curve other = P11_CURVE_NONE;
+
+        if (class_ == CKO_PUBLIC_KEY) {
+            rv = p11_public_point(op, handles[i], &other, has_point, point);
+        } else {
+            struct p11_buffer der;
+
+            rv = optional(op, handles[i], CKA_VALUE, &der);
+            if (rv == CKR_OK)
+                other = p11_certificate_point(der.octets, der.size, point);
+            *has_point = other != P11_CURVE_NONE;
+            OPENSSL_free(der.octets);
+        }
+        if (other != curve)
+            *has_point = false;
+    }
+    OPENSSL_free(handles);
+    return rv;
+}
+
+CK_RV p11_private_point(struct p11_op *op, CK_OBJECT_HANDLE object, const uint8_t *id,
+                        size_t id_size, enum p11_curve *curve, bool *has_point,
+                        uint8_t point[P11_POINT_MAX])
+{
+    CK_RV rv = p11_public_point(op, object, curve, has_point, point);
+
+    if (rv != CKR_OK || *curve == P11_CURVE_NONE || *has_point || id_size == 0)
+        return rv;
+    rv = point_by_id(op, CKO_PUBLIC_KEY, id, id_size, *curve, has_point, point);
+    if (rv == CKR_OK && !*has_point)
+        rv = point_by_id(op, CKO_CERTIFICATE, id, id_size, *curve, has_point, point);
+    return rv;
+}

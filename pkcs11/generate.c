@@ -1,0 +1,245 @@
+/*
+ * generate.c: key pairs made in the token.
+ */
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include "pkcs11/internal.h"
+
+/* CKA_ID of a key that was given none: the first octets of SHA-256 of the point. */
+#define MADE_ID_SIZE 20
+
+struct generate {
+    const struct p11_uri *uri;
+    const struct p11_curve_info *curve;
+    bool sign, derive;
+    uint8_t id[MADE_ID_SIZE];
+};
+
+static CK_ATTRIBUTE flag(CK_ATTRIBUTE_TYPE type, const CK_BBOOL *value)
+{
+    return (CK_ATTRIBUTE){type, (void *)(uintptr_t)value, sizeof(*value)};
+}
+
+/* Label and id, as far as the URI has them. */
+static size_t add_names(const struct p11_uri *uri, CK_ATTRIBUTE *template, size_t count)
+{
+    if (uri->has_label)
+        template[count++] =
+            (CK_ATTRIBUTE){CKA_LABEL, (void *)(uintptr_t)uri->label, (CK_ULONG)uri->label_size};
+    if (uri->has_id)
+        template[count++] =
+            (CK_ATTRIBUTE){CKA_ID, (void *)(uintptr_t)uri->id, (CK_ULONG)uri->id_size};
+    return count;
+}
+
+static CK_RV any_with(struct p11_op *op, CK_ATTRIBUTE_TYPE type, const uint8_t *value, size_t size,
+                      bool *there)
+{
+    static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
+    CK_RV rv = CKR_OK;
+
+    for (size_t i = 0; rv == CKR_OK && i < 2 && !*there; i++) {
+        CK_OBJECT_CLASS class_ = classes[i];
+        CK_ATTRIBUTE want[2] = {{CKA_CLASS, &class_, sizeof(class_)},
+                                {type, (void *)(uintptr_t)value, (CK_ULONG)size}};
+        CK_OBJECT_HANDLE *handles = NULL;
+        size_t found = 0;
+
+        rv = p11_search(op, want, 2, &handles, &found);
+        *there = found != 0;
+        OPENSSL_free(handles);
+    }
+    return rv;
+}
+
+static CK_RV refuse_existing(struct p11_op *op, const struct p11_uri *uri)
+{
+    bool label = false;
+    bool id = false;
+    CK_RV rv = CKR_OK;
+
+    if (uri->has_label)
+        rv = any_with(op, CKA_LABEL, uri->label, uri->label_size, &label);
+    if (rv == CKR_OK && uri->has_id)
+        rv = any_with(op, CKA_ID, uri->id, uri->id_size, &id);
+    if (rv == CKR_OK && (label || id)) {
+        op->status = P11_E_EXISTS;
+        op->detail = label ? "a key of this label is there already"
+                           : "a key of this CKA_ID is there already";
+        rv = CKR_VENDOR_DEFINED;
+    }
+    return rv;
+}
+
+static CK_RV make_pair(struct p11_op *op, const struct generate *generate,
+                       CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
+{
+    static const CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    CK_BBOOL sign = generate->sign ? CK_TRUE : CK_FALSE;
+    CK_BBOOL derive = generate->derive ? CK_TRUE : CK_FALSE;
+    CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+    /* What is not said is the token's choice, and SoftHSM's is to allow everything. */
+    CK_ATTRIBUTE public_template[12] = {{CKA_EC_PARAMS, (void *)(uintptr_t)generate->curve->oid,
+                                         (CK_ULONG)generate->curve->oid_size},
+                                        flag(CKA_TOKEN, &yes),
+                                        flag(CKA_PRIVATE, &no),
+                                        flag(CKA_VERIFY, &sign),
+                                        flag(CKA_VERIFY_RECOVER, &no),
+                                        flag(CKA_ENCRYPT, &no),
+                                        flag(CKA_WRAP, &no),
+                                        flag(CKA_DERIVE, &no)};
+    CK_ATTRIBUTE private_template[12] = {
+        flag(CKA_TOKEN, &yes),       flag(CKA_PRIVATE, &yes), flag(CKA_SENSITIVE, &yes),
+        flag(CKA_EXTRACTABLE, &no),  flag(CKA_SIGN, &sign),   flag(CKA_DERIVE, &derive),
+        flag(CKA_SIGN_RECOVER, &no), flag(CKA_DECRYPT, &no),  flag(CKA_UNWRAP, &no)};
+    size_t public_count = add_names(generate->uri, public_template, 8);
+    size_t private_count = add_names(generate->uri, private_template, 9);
+
+    return P11_CALL(op, C_GenerateKeyPair, op->session.handle, &mechanism, public_template,
+                    (CK_ULONG)public_count, private_template, (CK_ULONG)private_count, public_key,
+                    private_key);
+}
+
+/* The token may have made of the template what it liked: what it has is read back. */
+static CK_RV check_private(struct p11_op *op, const struct generate *generate,
+                           CK_OBJECT_HANDLE private_key)
+{
+    static const CK_ATTRIBUTE_TYPE types[] = {CKA_TOKEN,       CKA_PRIVATE, CKA_SENSITIVE,
+                                              CKA_EXTRACTABLE, CKA_SIGN,    CKA_DERIVE,
+                                              CKA_DECRYPT,     CKA_UNWRAP,  CKA_SIGN_RECOVER};
+    const int wanted[] = {1, 1, 1, 0, generate->sign, generate->derive, 0, 0, 0};
+    int values[9];
+    CK_RV rv = p11_flags(op, private_key, types, 9, values);
+
+    for (size_t i = 0; rv == CKR_OK && i < 9; i++) {
+        /* A usage that the token does not know of (-1) is one that the key does not have. */
+        if (values[i] == wanted[i] || (values[i] == -1 && wanted[i] == 0 && i > 3))
+            continue;
+        op->status = P11_E_TOKEN;
+        op->detail = "C_GenerateKeyPair: the key does not have the attributes asked for";
+        rv = CKR_VENDOR_DEFINED;
+    }
+    return rv;
+}
+
+static CK_RV name_by_point(struct p11_op *op, struct generate *generate,
+                           CK_OBJECT_HANDLE public_key, CK_OBJECT_HANDLE private_key)
+{
+    uint8_t point[P11_POINT_MAX];
+    uint8_t hash[SHA256_DIGEST_LENGTH];
+    CK_ATTRIBUTE id = {CKA_ID, generate->id, sizeof(generate->id)};
+    enum p11_curve curve;
+    bool has_point;
+    CK_RV rv = p11_public_point(op, public_key, &curve, &has_point, point);
+
+    if (rv != CKR_OK)
+        return rv;
+    if (!has_point || curve != generate->curve->curve) {
+        op->status = P11_E_TOKEN;
+        op->detail = "C_GenerateKeyPair: the public key has no point on the curve asked for";
+        return CKR_VENDOR_DEFINED;
+    }
+    if (!generate->uri->has_id) {
+        SHA256(point, 1 + 2 * generate->curve->size, hash);
+        memcpy(generate->id, hash, sizeof(generate->id));
+        rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, private_key, &id, 1);
+        if (rv == CKR_OK)
+            rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, public_key, &id, 1);
+    }
+    return rv;
+}
+
+static CK_RV generate_pair(struct p11_op *op, void *arg)
+{
+    struct generate *generate = arg;
+    CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE private_key = CK_INVALID_HANDLE;
+    const char *call;
+    CK_RV rv = refuse_existing(op, generate->uri);
+
+    if (rv == CKR_OK)
+        rv = make_pair(op, generate, &public_key, &private_key);
+    if (rv != CKR_OK)
+        return rv;
+    rv = check_private(op, generate, private_key);
+    if (rv == CKR_OK)
+        rv = name_by_point(op, generate, public_key, private_key);
+    if (rv != CKR_OK) {
+        /* Half a key is no key. */
+        call = op->call;
+        (void)P11_CALL(op, C_DestroyObject, op->session.handle, private_key);
+        (void)P11_CALL(op, C_DestroyObject, op->session.handle, public_key);
+        op->call = call;
+    }
+    return rv;
+}
+
+/* The key just made, found by its label and id: a name that somebody else took meanwhile shows. */
+static enum p11_status open_made(struct p11_op *op, const struct generate *generate, p11_key **key)
+{
+    p11_objects *list = NULL;
+    struct p11_uri uri = *generate->uri;
+    enum p11_status status;
+
+    uri.classes = P11_PRIVATE;
+    if (!uri.has_id) {
+        uri.has_id = true;
+        uri.id = generate->id;
+        uri.id_size = sizeof(generate->id);
+    }
+    list = OPENSSL_zalloc(sizeof(*list));
+    if (list == NULL)
+        return p11_fail(op, P11_E_MEMORY, "out of memory");
+    list->ctx = p11_ctx_up_ref(op->ctx);
+    status = p11_find_in_token(op, &uri, P11_PRIVATE, list);
+    p11_objects_finish(list);
+    if (status == P11_OK && list->count != 1)
+        status = p11_fail(op, list->count == 0 ? P11_E_NO_OBJECT : P11_E_AMBIGUOUS,
+                          "the key that was made is found %zu times", list->count);
+    if (status == P11_OK)
+        status = p11_key_open(op->ctx, list, 0, key);
+    p11_objects_free(list);
+    return status;
+}
+
+enum p11_status p11_key_generate(p11_ctx *ctx, const char *text, const struct p11_generate *how,
+                                 p11_pin_fn *prompt, void *prompt_arg, p11_key **key)
+{
+    struct generate generate = {0};
+    struct p11_uri *uri = NULL;
+    enum p11_status status;
+    struct p11_op op;
+
+    if (ctx == NULL || how == NULL || key == NULL)
+        return p11_fail(NULL, P11_E_ARGUMENT, "no context, or nowhere to put the key");
+    *key = NULL;
+    generate.curve = p11_curve_info(how->curve);
+    if (generate.curve == NULL)
+        return p11_fail(NULL, P11_E_ARGUMENT, "no such curve");
+    if (how->usage == 0 || (how->usage & ~(unsigned)(P11_USAGE_SIGN | P11_USAGE_DERIVE)) != 0)
+        return p11_fail(NULL, P11_E_ARGUMENT, "the usage is neither sign nor derive");
+    status = p11_begin(&op, ctx, text, prompt, prompt_arg, &uri);
+    if (status != P11_OK)
+        goto out;
+    if (uri->classes != P11_ANY && uri->classes != P11_PRIVATE) {
+        status = p11_fail(&op, P11_E_URI, "a key pair is not made under type=%s",
+                          uri->classes == P11_PUBLIC ? "public" : "cert");
+        goto out;
+    }
+    if (!op.token->has_generate) {
+        status = p11_fail(&op, P11_E_MECHANISM, "the token does not offer CKM_EC_KEY_PAIR_GEN");
+        goto out;
+    }
+    generate.uri = uri;
+    generate.sign = (how->usage & P11_USAGE_SIGN) != 0;
+    generate.derive = (how->usage & P11_USAGE_DERIVE) != 0;
+    status = p11_run(&op, P11_SESSION_RW, generate_pair, &generate);
+    if (status == P11_OK)
+        status = open_made(&op, &generate, key);
+out:
+    p11_uri_free(uri);
+    return status;
+}

@@ -1,0 +1,194 @@
+/*
+ * login.c: the login of a token, which one session keeps that is used for nothing else.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "pkcs11/internal.h"
+
+static bool pin_refused(CK_RV rv)
+{
+    return p11_ckr_status(rv) == P11_E_PIN && rv != CKR_USER_PIN_NOT_INITIALIZED;
+}
+
+static CK_RV open_and_login(struct p11_op *op, CK_SLOT_ID slot, const struct p11_pin *pin,
+                            CK_SESSION_HANDLE *session)
+{
+    bool path = (op->token->info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
+    CK_RV rv = P11_CALL(op, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, session);
+
+    if (rv != CKR_OK || pin == NULL)
+        return rv;
+    rv = P11_CALL(op, C_Login, *session, CKU_USER,
+                  path && pin->size == 0 ? NULL : (CK_UTF8CHAR_PTR)(uintptr_t)pin->octets,
+                  (CK_ULONG)pin->size);
+    if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
+        return CKR_OK;
+    op->module->functions->C_CloseSession(*session); /* not by P11_CALL: the error is C_Login's */
+    return rv;
+}
+
+CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, bool login, CK_SESSION_HANDLE *session)
+{
+    struct p11_token *token = op->token;
+    CK_RV rv = open_and_login(op, slot, login ? token->pin : NULL, session);
+
+    /* A PIN that was right and is not any more: it is not tried a second time either. */
+    if (pin_refused(rv)) {
+        pthread_mutex_lock(&token->lock);
+        p11_pin_free(token->refused);
+        token->refused = token->pin;
+        token->pin = NULL;
+        token->logged_in = false;
+        pthread_mutex_unlock(&token->lock);
+    }
+    return rv;
+}
+
+CK_RV p11_login_for_key(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+    struct p11_pin *pin = p11_pin_new(); /* the token's may be replaced meanwhile */
+    CK_RV rv;
+
+    if (pin == NULL)
+        return CKR_HOST_MEMORY;
+    pthread_mutex_lock(&token->lock);
+    if (token->pin != NULL)
+        *pin = *token->pin;
+    pthread_mutex_unlock(&token->lock);
+    rv = P11_CALL(op, C_Login, op->session.handle, CKU_CONTEXT_SPECIFIC,
+                  (CK_UTF8CHAR_PTR)(pin->size != 0 ? pin->octets : NULL), (CK_ULONG)pin->size);
+    p11_pin_free(pin);
+    return rv;
+}
+
+bool p11_login_alive(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+    CK_SESSION_HANDLE session;
+    CK_SESSION_INFO info;
+    bool open, logged_in;
+
+    pthread_mutex_lock(&token->lock);
+    open = token->login_open && token->module_generation == atomic_load(&op->module->generation);
+    logged_in = token->logged_in;
+    session = token->login_session;
+    pthread_mutex_unlock(&token->lock);
+    if (!open)
+        return false;
+    if (P11_CALL(op, C_GetSessionInfo, session, &info) != CKR_OK)
+        return false;
+    return !logged_in || info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS;
+}
+
+/* Takes the token's busy flag; P11_OK with *done if somebody logged in meanwhile. */
+static enum p11_status claim(struct p11_op *op, bool *done)
+{
+    struct p11_token *token = op->token;
+    enum p11_status status = P11_OK;
+
+    pthread_mutex_lock(&token->lock);
+    while (token->busy && status == P11_OK)
+        if (pthread_cond_timedwait(&token->cond, &token->lock, &op->deadline) == ETIMEDOUT)
+            status = P11_E_DEADLINE;
+    if (status == P11_OK) {
+        *done = token->logged_in;
+        token->busy = !*done;
+    }
+    pthread_mutex_unlock(&token->lock);
+    if (status != P11_OK)
+        p11_fail(op, status, "another thread is logging in");
+    return status;
+}
+
+static enum p11_status login_with(struct p11_op *op, struct p11_pin *pin)
+{
+    struct p11_token *token = op->token;
+    CK_SESSION_HANDLE session = 0;
+    bool done = false;
+    bool refused = false;
+    enum p11_status status = claim(op, &done);
+    CK_RV rv = CKR_OK;
+
+    if (status != P11_OK || done) {
+        p11_pin_free(pin);
+        return status;
+    }
+    if (p11_pin_equal(token->refused, pin)) {
+        status = p11_fail(op, P11_E_PIN,
+                          "the token \"%s\" refused this PIN before; it is not tried again",
+                          token->label);
+        goto out;
+    }
+    status = p11_enter(op);
+    if (status != P11_OK)
+        goto out;
+    rv = open_and_login(op, token->slot, pin, &session);
+    if (rv == CKR_OK && token->login_open) /* one that a rebuild opened without a login */
+        (void)P11_CALL(op, C_CloseSession, token->login_session);
+    p11_leave(op);
+    refused = pin_refused(rv);
+    if (rv != CKR_OK)
+        status = p11_fail_ckr(op, rv);
+out:
+    pthread_mutex_lock(&token->lock);
+    if (status == P11_OK) {
+        token->login_session = session;
+        token->login_open = true;
+        token->logged_in = true;
+        p11_pin_free(token->pin);
+        token->pin = pin;
+        pin = NULL;
+        p11_pin_free(token->refused);
+        token->refused = NULL;
+    } else if (refused) {
+        p11_pin_free(token->refused);
+        token->refused = pin;
+        pin = NULL;
+    }
+    token->busy = false;
+    pthread_cond_broadcast(&token->cond);
+    pthread_mutex_unlock(&token->lock);
+    p11_pin_free(pin);
+    return status;
+}
+
+enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bool private_wanted,
+                                p11_pin_fn *prompt, void *prompt_arg, bool *without)
+{
+    struct p11_token *token = op->token;
+    CK_FLAGS flags = token->info.flags;
+    struct p11_pin *pin = NULL;
+    enum p11_status status;
+
+    *without = false;
+    if (op->ctx->login == P11_NO)
+        return P11_OK;
+    if (op->ctx->login == P11_AUTO && (!private_wanted || (flags & CKF_LOGIN_REQUIRED) == 0))
+        return P11_OK;
+    status = p11_refresh(op);
+    if (status != P11_OK || p11_token_logged_in(token))
+        return status;
+    if ((flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0) {
+        pin = p11_pin_new(); /* empty: the PIN is typed in on the device */
+        if (pin == NULL)
+            return p11_fail(op, P11_E_MEMORY, "no page for the PIN");
+    } else {
+        status = p11_pin_obtain(op, uri, prompt, prompt_arg, token->label, &pin);
+        if (status != P11_OK)
+            return status;
+    }
+    if (pin == NULL) {
+        *without = true;
+        return P11_OK;
+    }
+    if (prompt != NULL) {
+        /* A person may have taken longer than the deadline. */
+        struct p11_op again;
+
+        p11_op_init(&again, op->ctx, op->uri);
+        op->deadline = again.deadline;
+    }
+    return login_with(op, pin);
+}

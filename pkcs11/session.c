@@ -1,0 +1,205 @@
+/*
+ * session.c: the pool of a token's sessions, and the way every operation takes through it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <openssl/err.h>
+
+#include "pkcs11/internal.h"
+
+static unsigned working_limit(const struct p11_token *token)
+{
+    return token->copy_reserved && token->limit > 1 ? token->limit - 1 : token->limit;
+}
+
+/*
+ * Waits for an idle session, or for leave to open one (*open_one). Outside the module, so that a
+ * thread that waits does not hold up a new C_Initialize or a fork. *close_first is a session to
+ * be closed to make room for one that can write.
+ */
+static enum p11_status take(struct p11_op *op, bool rw, bool *open_one, CK_SESSION_HANDLE *close)
+{
+    struct p11_token *token = op->token;
+    enum p11_status status = P11_OK;
+
+    *open_one = false;
+    *close = CK_INVALID_HANDLE;
+    pthread_mutex_lock(&token->lock);
+    while (status == P11_OK) {
+        if (atomic_load(&p11_exiting)) {
+            status = P11_E_EXITING;
+            break;
+        }
+        if (!rw && token->idle_count > 0) {
+            op->session = token->idle[--token->idle_count];
+            break;
+        }
+        if (token->open_count < working_limit(token) || token->idle_count > 0) {
+            *open_one = true;
+            if (token->open_count < working_limit(token))
+                token->open_count++;
+            else
+                *close = token->idle[--token->idle_count].handle;
+            op->session = (struct p11_session){.module_generation = token->module_generation,
+                                               .generation = token->generation,
+                                               .rw = rw};
+            break;
+        }
+        if (pthread_cond_timedwait(&token->cond, &token->lock, &op->deadline) == ETIMEDOUT)
+            status = P11_E_DEADLINE;
+    }
+    pthread_mutex_unlock(&token->lock);
+    if (status == P11_E_DEADLINE)
+        p11_fail(op, status, "no session became free in %u ms (max-sessions is %u)",
+                 op->ctx->deadline_ms, op->ctx->max_sessions);
+    if (status == P11_E_EXITING)
+        p11_fail(op, status, "no call goes into the module any more");
+    return status;
+}
+
+/* Whether op->session is of this time. Inside the module nothing can move on but by a rebuild. */
+static bool current(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+    bool same;
+
+    pthread_mutex_lock(&token->lock);
+    same = op->session.generation == token->generation &&
+           op->session.module_generation == token->module_generation &&
+           token->module_generation == atomic_load(&op->module->generation);
+    pthread_mutex_unlock(&token->lock);
+    return same;
+}
+
+/* Gives a place in the pool back, with its session if that is to be kept. */
+static void give_back(struct p11_op *op, bool keep)
+{
+    struct p11_token *token = op->token;
+
+    pthread_mutex_lock(&token->lock);
+    if (op->session.generation == token->generation) {
+        if (keep)
+            token->idle[token->idle_count++] = op->session;
+        else
+            token->open_count--;
+        pthread_cond_signal(&token->cond);
+    }
+    pthread_mutex_unlock(&token->lock);
+}
+
+static CK_RV open_session(struct p11_op *op, CK_SESSION_HANDLE close)
+{
+    struct p11_token *token = op->token;
+    CK_FLAGS flags = CKF_SERIAL_SESSION | (op->session.rw ? CKF_RW_SESSION : 0);
+
+    if (close != CK_INVALID_HANDLE)
+        (void)P11_CALL(op, C_CloseSession, close);
+    return P11_CALL(op, C_OpenSession, token->slot, flags, NULL, NULL, &op->session.handle);
+}
+
+/* The token itself allows fewer sessions than configured: from now on that is the bound. */
+static bool lower_limit(struct p11_token *token)
+{
+    bool lowered = false;
+
+    pthread_mutex_lock(&token->lock);
+    if (token->open_count > 1) {
+        token->limit = token->open_count - 1 + (token->copy_reserved ? 1 : 0);
+        lowered = true;
+    }
+    pthread_mutex_unlock(&token->lock);
+    return lowered;
+}
+
+/* Inside the module: work on the session taken, which ends up in the pool or closed. */
+static CK_RV work_on_session(struct p11_op *op, bool open_one, CK_SESSION_HANDLE close,
+                             p11_work_fn *work, void *arg)
+{
+    const char *call;
+    CK_RV rv = CKR_OK;
+
+    if (open_one)
+        rv = open_session(op, close);
+    if (rv != CKR_OK) {
+        op->session_missing = rv == CKR_SESSION_COUNT && lower_limit(op->token);
+        give_back(op, false);
+        return rv;
+    }
+    rv = work(op, arg);
+    if (rv == CKR_OK && !op->session.rw && current(op)) {
+        give_back(op, true);
+        return rv;
+    }
+    call = op->call;
+    if (op->session.module_generation == atomic_load(&op->module->generation))
+        (void)P11_CALL(op, C_CloseSession, op->session.handle);
+    op->call = call;
+    give_back(op, false);
+    return rv;
+}
+
+/* One try. *rv is the module's answer if the status is P11_OK. */
+static enum p11_status attempt(struct p11_op *op, int mode, p11_work_fn *work, void *arg,
+                               unsigned long *generation, CK_RV *rv)
+{
+    CK_SESSION_HANDLE close;
+    bool open_one;
+    enum p11_status status;
+
+    for (;;) {
+        status = p11_refresh(op);
+        if (status == P11_OK)
+            status = take(op, mode == P11_SESSION_RW, &open_one, &close);
+        if (status != P11_OK)
+            return status;
+        *generation = op->session.generation;
+        status = p11_enter(op);
+        if (status != P11_OK) {
+            give_back(op, !open_one);
+            return status;
+        }
+        if (!current(op)) {
+            /* The module was started anew, or the token rebuilt, on the way here. */
+            p11_leave(op);
+            give_back(op, false);
+            continue;
+        }
+        op->status = P11_OK;
+        op->session_missing = false;
+        *rv = work_on_session(op, open_one, close, work, arg);
+        p11_leave(op);
+        if (*rv != CKR_SESSION_COUNT || !op->session_missing)
+            return P11_OK;
+    }
+}
+
+enum p11_status p11_run(struct p11_op *op, int mode, p11_work_fn *work, void *arg)
+{
+    for (int tries = 0;; tries++) {
+        unsigned long generation = 0;
+        CK_RV rv = CKR_OK;
+        enum p11_status status = attempt(op, mode, work, arg, &generation, &rv);
+
+        if (status != P11_OK || rv == CKR_OK)
+            return status;
+        if (tries > 0 || !p11_ckr_recoverable(rv)) {
+            if (op->status != P11_OK)
+                return p11_fail(op, op->status, "%s",
+                                op->detail != NULL ? op->detail : p11_status_text(op->status));
+            return p11_fail_ckr(op, rv);
+        }
+        status = p11_recover(op, rv, generation);
+        if (status != P11_OK)
+            return status;
+    }
+}
+
+enum p11_status p11_run_once(struct p11_op *op, p11_work_fn *work, void *arg)
+{
+    unsigned long generation = 0;
+    CK_RV rv = CKR_OK;
+    enum p11_status status = attempt(op, P11_SESSION_RO, work, arg, &generation, &rv);
+
+    return status == P11_OK && rv != CKR_OK ? p11_fail_ckr(op, rv) : status;
+}

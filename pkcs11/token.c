@@ -1,0 +1,249 @@
+/*
+ * token.c: tokens, whichever slot they are in.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#include "pkcs11/internal.h"
+
+static bool same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
+{
+    return memcmp(a->label, b->label, sizeof(a->label)) == 0 &&
+           memcmp(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) == 0 &&
+           memcmp(a->manufacturerID, b->manufacturerID, sizeof(a->manufacturerID)) == 0 &&
+           memcmp(a->model, b->model, sizeof(a->model)) == 0;
+}
+
+static struct p11_token *token_new(struct p11_module *module, const struct p11_slot *slot)
+{
+    struct p11_token *token = OPENSSL_zalloc(sizeof(*token));
+    size_t size = sizeof(slot->token_info.label);
+
+    if (token == NULL)
+        return NULL;
+    token->module = module;
+    token->info = slot->token_info;
+    while (size > 0 && slot->token_info.label[size - 1] == ' ')
+        size--;
+    memcpy(token->label, slot->token_info.label, size);
+    pthread_mutex_init(&token->lock, NULL);
+    p11_cond_init(&token->cond);
+    token->generation = 1;
+    return token;
+}
+
+/* The token in a slot, from the module's list or new in it. */
+static struct p11_token *token_get(struct p11_module *module, const struct p11_slot *slot)
+{
+    struct p11_token *token;
+
+    pthread_mutex_lock(&module->lock);
+    for (token = module->tokens; token != NULL; token = token->next)
+        if (same_token(&token->info, &slot->token_info))
+            break;
+    if (token == NULL && (token = token_new(module, slot)) != NULL) {
+        token->next = module->tokens;
+        module->tokens = token;
+    }
+    pthread_mutex_unlock(&module->lock);
+    return token;
+}
+
+/* The configuration of the context that used a token last is the token's. */
+static void token_configure(struct p11_op *op, struct p11_token *token)
+{
+    const p11_ctx *ctx = op->ctx;
+
+    pthread_mutex_lock(&token->lock);
+    token->limit = ctx->max_sessions;
+    token->copy_reserved =
+        ctx->max_sessions > 1 &&
+        (ctx->key_copy == P11_YES || (ctx->key_copy == P11_AUTO && op->module->softhsm));
+    pthread_cond_broadcast(&token->cond);
+    pthread_mutex_unlock(&token->lock);
+}
+
+/* The first sight of a token: its slot, and what it can do. */
+static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
+                                  const struct p11_slot *slot)
+{
+    CK_MECHANISM_INFO info;
+    bool ecdsa, ecdh, generate;
+    unsigned long module_generation;
+    enum p11_status status;
+
+    token_configure(op, token);
+    pthread_mutex_lock(&token->lock);
+    module_generation = token->module_generation;
+    pthread_mutex_unlock(&token->lock);
+    if (module_generation != 0)
+        return P11_OK; /* p11_refresh() brings it up to date if the module was restarted */
+    status = p11_enter(op);
+    if (status != P11_OK)
+        return status;
+    module_generation = atomic_load(&op->module->generation);
+    ecdsa = P11_CALL(op, C_GetMechanismInfo, slot->id, CKM_ECDSA, &info) == CKR_OK;
+    ecdh = P11_CALL(op, C_GetMechanismInfo, slot->id, CKM_ECDH1_DERIVE, &info) == CKR_OK;
+    generate = P11_CALL(op, C_GetMechanismInfo, slot->id, CKM_EC_KEY_PAIR_GEN, &info) == CKR_OK;
+    p11_leave(op);
+    pthread_mutex_lock(&token->lock);
+    if (token->module_generation == 0) {
+        token->slot = slot->id;
+        token->module_generation = module_generation;
+        token->has_ecdsa = ecdsa;
+        token->has_ecdh = ecdh;
+        token->has_generate = generate;
+    }
+    pthread_mutex_unlock(&token->lock);
+    return P11_OK;
+}
+
+static bool matches(struct p11_op *op, const struct p11_uri *uri, const struct p11_slot *slot)
+{
+    CK_SLOT_ID id = p11_kit_uri_get_slot_id(uri->kit);
+
+    return p11_kit_uri_match_module_info(uri->kit, &op->module->info) == 1 &&
+           p11_kit_uri_match_slot_info(uri->kit, &slot->slot_info) == 1 &&
+           (id == (CK_SLOT_ID)-1 || id == slot->id) &&
+           p11_kit_uri_match_token_info(uri->kit, &slot->token_info) == 1;
+}
+
+/*
+ * The slots, and once more after a new C_Initialize if a module on a socket shows none: that is
+ * what it answers while its server is away.
+ */
+static enum p11_status list_slots(struct p11_op *op, struct p11_slot **slots, size_t *count)
+{
+    unsigned long generation = atomic_load(&op->module->generation);
+    unsigned wait_ms = 50;
+    enum p11_status status;
+
+    for (;;) {
+        struct timespec pause = {wait_ms / 1000, (long)(wait_ms % 1000) * 1000000};
+
+        ERR_set_mark();
+        status = p11_slots_list(op, slots, count);
+        if (status == P11_OK && !(op->slot_total == 0 && op->module->socket))
+            break;
+        if (status != P11_OK && !op->recoverable)
+            break;
+        if (p11_op_expired(op))
+            break;
+        OPENSSL_free(*slots);
+        *slots = NULL;
+        *count = 0;
+        if (generation != atomic_load(&op->module->generation))
+            nanosleep(&pause, NULL);
+        wait_ms = wait_ms < 800 ? wait_ms * 2 : wait_ms;
+        generation = atomic_load(&op->module->generation);
+        ERR_pop_to_mark();
+        status = p11_module_reinit(op, generation);
+        if (status != P11_OK)
+            return status;
+    }
+    ERR_clear_last_mark();
+    return status;
+}
+
+enum p11_status p11_tokens_match(struct p11_op *op, const struct p11_uri *uri,
+                                 struct p11_token ***result, size_t *result_count)
+{
+    const struct p11_uri *names = uri;
+    struct p11_slot *slots = NULL;
+    struct p11_token **tokens = NULL;
+    size_t slot_count = 0;
+    size_t count = 0;
+    bool blank = false;
+    enum p11_status status;
+
+    *result = NULL;
+    *result_count = 0;
+    if ((uri == NULL || !uri->has_token) && op->ctx->token != NULL)
+        names = op->ctx->token;
+    status = p11_module_get(op);
+    if (status == P11_OK)
+        status = list_slots(op, &slots, &slot_count);
+    if (status != P11_OK)
+        goto out;
+    tokens = OPENSSL_zalloc((slot_count + 1) * sizeof(struct p11_token *));
+    if (tokens == NULL) {
+        status = p11_fail(op, P11_E_MEMORY, "out of memory");
+        goto out;
+    }
+    for (size_t i = 0; i < slot_count && status == P11_OK; i++) {
+        if ((names != NULL && !matches(op, names, &slots[i])) ||
+            (uri != NULL && uri != names && !matches(op, uri, &slots[i])))
+            continue;
+        if ((slots[i].token_info.flags & CKF_TOKEN_INITIALIZED) == 0) {
+            blank = true;
+            continue;
+        }
+        tokens[count] = token_get(op->module, &slots[i]);
+        status = tokens[count] != NULL ? token_meet(op, tokens[count], &slots[i])
+                                       : p11_fail(op, P11_E_MEMORY, "out of memory");
+        count++;
+    }
+    if (status == P11_OK && count == 0)
+        status = p11_fail(op, P11_E_NO_TOKEN, "%s",
+                          blank             ? "the token that matches is not initialised"
+                          : slot_count == 0 ? "the module shows no token at all"
+                                            : "no token matches");
+out:
+    OPENSSL_free(slots);
+    if (status == P11_OK) {
+        *result = tokens;
+        *result_count = count;
+    } else {
+        OPENSSL_free(tokens);
+    }
+    return status;
+}
+
+enum p11_status p11_token_match_one(struct p11_op *op, const struct p11_uri *uri)
+{
+    struct p11_token **tokens = NULL;
+    size_t count = 0;
+    enum p11_status status = p11_tokens_match(op, uri, &tokens, &count);
+
+    if (status == P11_OK && count > 1)
+        status = p11_fail(op, P11_E_AMBIGUOUS, "%zu tokens match; name one with token=", count);
+    if (status == P11_OK)
+        op->token = tokens[0];
+    OPENSSL_free(tokens);
+    return status;
+}
+
+enum p11_status p11_token_locate(struct p11_op *op, CK_SLOT_ID *slot)
+{
+    struct p11_slot *slots = NULL;
+    size_t count = 0;
+    enum p11_status status = p11_slots_list(op, &slots, &count);
+
+    if (status != P11_OK)
+        return status;
+    status = P11_E_NO_TOKEN;
+    for (size_t i = 0; i < count; i++)
+        if ((slots[i].token_info.flags & CKF_TOKEN_INITIALIZED) != 0 &&
+            same_token(&slots[i].token_info, &op->token->info)) {
+            *slot = slots[i].id;
+            status = P11_OK;
+            break;
+        }
+    OPENSSL_free(slots);
+    if (status != P11_OK)
+        p11_fail(op, status, "the token is not there any more");
+    return status;
+}
+
+bool p11_token_logged_in(struct p11_token *token)
+{
+    bool logged_in;
+
+    pthread_mutex_lock(&token->lock);
+    logged_in = token->logged_in;
+    pthread_mutex_unlock(&token->lock);
+    return logged_in;
+}
