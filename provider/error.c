@@ -21,6 +21,12 @@ static ERR_STRING_DATA reasons[] = {
     {ERR_PACK(0, 0, PROV_R_NOT_VALID), "signature does not verify"},
     {ERR_PACK(0, 0, PROV_R_DELEGATE), "software operation failed"},
     {ERR_PACK(0, 0, PROV_R_MEMORY), "out of memory"},
+    {ERR_PACK(0, 0, PROV_R_OPTION), "bad option"},
+    {ERR_PACK(0, 0, PROV_R_NO_MODULE), "no pkcs11-module is configured"},
+    {ERR_PACK(0, 0, PROV_R_STAYS_IN_TOKEN), "the private key stays in the token"},
+    {ERR_PACK(0, 0, PROV_R_NOT_FOUND), "no object matches"},
+    {ERR_PACK(0, 0, PROV_R_AMBIGUOUS), "more than one private key matches"},
+    {ERR_PACK(0, 0, PROV_R_PEER), "bad peer key"},
     {0, NULL},
 };
 

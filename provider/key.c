@@ -1,6 +1,8 @@
 /* key.c: the life of a key object. */
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 
 #include "provider/provider.h"
 
@@ -27,6 +29,7 @@ void prov_key_free(struct prov_key *key)
 {
     if (key == NULL || __atomic_sub_fetch(&key->references, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    p11_key_free(key->token);
     EVP_PKEY_free(key->software);
     OPENSSL_free(key);
 }
@@ -44,5 +47,50 @@ int prov_key_set_software(struct prov_key *key, EVP_PKEY *software, bool has_pub
     key->software = software;
     key->has_public = has_public;
     key->has_private = has_private;
+    return 1;
+}
+
+int prov_key_set_point(struct prov_key *key, enum p11_curve curve, const uint8_t *point,
+                       size_t size)
+{
+    const char *name = p11_curve_name(curve);
+    EVP_PKEY_CTX *delegate = NULL;
+    EVP_PKEY *software = NULL;
+    OSSL_PARAM params[3];
+    int ok = 0;
+
+    if (name == NULL || point == NULL) {
+        PROV_RAISE(PROV_R_CURVE, "not an EC key on a supported curve, or without a public key");
+        return 0;
+    }
+    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)name, 0);
+    params[1] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)point, size);
+    params[2] = OSSL_PARAM_construct_end();
+    delegate = prov_delegate_new(key->provider, NULL);
+    if (delegate == NULL)
+        return 0;
+    /* This is also the check that the point a token gives is on its curve. */
+    if (EVP_PKEY_fromdata_init(delegate) <= 0 ||
+        EVP_PKEY_fromdata(delegate, &software, EVP_PKEY_PUBLIC_KEY, params) <= 0) {
+        PROV_RAISE(PROV_R_DELEGATE, "the token's point is not on %s", name);
+        goto out;
+    }
+    ok = prov_key_set_software(key, software, true, false);
+out:
+    if (!ok)
+        EVP_PKEY_free(software);
+    EVP_PKEY_CTX_free(delegate);
+    return ok;
+}
+
+int prov_key_set_token(struct prov_key *key, p11_key *token)
+{
+    size_t size = 0;
+    const uint8_t *point = p11_key_point(token, &size);
+
+    if (!prov_key_set_point(key, p11_key_curve(token), point, size))
+        return 0;
+    key->token = token;
+    key->has_private = true;
     return 1;
 }

@@ -1,4 +1,4 @@
-/* keymgmt.h: parameters of an EC key (keymgmt_params.c). */
+/* keymgmt.h: parameters of an EC key (keymgmt_params.c), and making one (keymgmt_gen.c). */
 #ifndef DOT2HSM_PROVIDER_KEYMGMT_H
 #define DOT2HSM_PROVIDER_KEYMGMT_H
 
@@ -10,5 +10,12 @@ OSSL_FUNC_keymgmt_set_params_fn prov_keymgmt_set_params;
 OSSL_FUNC_keymgmt_settable_params_fn prov_keymgmt_settable_params;
 /* Import and export take the same parameters. */
 OSSL_FUNC_keymgmt_import_types_fn prov_keymgmt_transfer_types;
+
+OSSL_FUNC_keymgmt_gen_init_fn prov_keymgmt_gen_init;
+OSSL_FUNC_keymgmt_gen_set_template_fn prov_keymgmt_gen_set_template;
+OSSL_FUNC_keymgmt_gen_set_params_fn prov_keymgmt_gen_set_params;
+OSSL_FUNC_keymgmt_gen_settable_params_fn prov_keymgmt_gen_settable_params;
+OSSL_FUNC_keymgmt_gen_fn prov_keymgmt_gen;
+OSSL_FUNC_keymgmt_gen_cleanup_fn prov_keymgmt_gen_cleanup;
 
 #endif

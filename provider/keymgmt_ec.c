@@ -10,6 +10,7 @@
 #include "provider/provider.h"
 
 static OSSL_FUNC_keymgmt_new_fn keymgmt_new;
+static OSSL_FUNC_keymgmt_load_fn keymgmt_load;
 static OSSL_FUNC_keymgmt_free_fn keymgmt_free;
 static OSSL_FUNC_keymgmt_has_fn keymgmt_has;
 static OSSL_FUNC_keymgmt_match_fn keymgmt_match;
@@ -22,6 +23,21 @@ static OSSL_FUNC_keymgmt_query_operation_name_fn keymgmt_query_operation_name;
 static void *keymgmt_new(void *vctx)
 {
     return prov_key_new(vctx);
+}
+
+/* reference is what the STORE loader hands over: a pointer to its key, which changes owner. */
+static void *keymgmt_load(const void *reference, size_t size)
+{
+    struct prov_key **handed = (struct prov_key **)reference;
+    struct prov_key *key = NULL;
+
+    if (reference == NULL || size != sizeof(*handed) || *handed == NULL) {
+        PROV_RAISE(PROV_R_NO_KEY, "the reference is not one of this provider's");
+        return NULL;
+    }
+    key = *handed;
+    *handed = NULL;
+    return key;
 }
 
 static void keymgmt_free(void *vkey)
@@ -77,6 +93,7 @@ out:
 static int keymgmt_validate(const void *vkey, int selection, int check_type)
 {
     const struct prov_key *key = vkey;
+    bool pair = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == OSSL_KEYMGMT_SELECT_KEYPAIR;
     EVP_PKEY_CTX *delegate = NULL;
     int ok = 1;
 
@@ -95,9 +112,14 @@ static int keymgmt_validate(const void *vkey, int selection, int check_type)
         ok = check_type == OSSL_KEYMGMT_VALIDATE_QUICK_CHECK ? EVP_PKEY_public_check_quick(delegate)
                                                              : EVP_PKEY_public_check(delegate);
     }
-    if (ok == 1 && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0)
-        ok = EVP_PKEY_private_check(delegate);
-    if (ok == 1 && (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == OSSL_KEYMGMT_SELECT_KEYPAIR)
+    if (ok == 1 && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0) {
+        /* The number in the token cannot be looked at; whether it fits the point can be seen. */
+        if (key->token != NULL)
+            ok = prov_token_check_pair((struct prov_key *)key);
+        else
+            ok = EVP_PKEY_private_check(delegate);
+    }
+    if (ok == 1 && pair && key->token == NULL)
         ok = EVP_PKEY_pairwise_check(delegate);
     EVP_PKEY_CTX_free(delegate);
     return ok == 1;
@@ -155,6 +177,14 @@ static int keymgmt_export(void *vkey, int selection, OSSL_CALLBACK *callback, vo
         PROV_RAISE(PROV_R_NO_KEY, "the key object is empty");
         return 0;
     }
+    if (key->token != NULL && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0) {
+        /*
+         * As a whole: given the public half only, libcrypto would believe that the other provider
+         * has the key, and sign there, with nothing.
+         */
+        PROV_RAISE(PROV_R_STAYS_IN_TOKEN, "%s cannot be exported", p11_key_uri(key->token));
+        return 0;
+    }
     return EVP_PKEY_export(key->software, selection, callback, arg);
 }
 
@@ -165,7 +195,9 @@ static EVP_PKEY *copy_software(const struct prov_key *key, int selection)
     EVP_PKEY *copy = NULL;
     OSSL_PARAM *params = NULL;
 
-    if ((selection & OSSL_KEYMGMT_SELECT_ALL) == OSSL_KEYMGMT_SELECT_ALL)
+    if (key->token != NULL)
+        selection &= ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY;
+    else if ((selection & OSSL_KEYMGMT_SELECT_ALL) == OSSL_KEYMGMT_SELECT_ALL)
         return EVP_PKEY_dup(key->software);
     if (!EVP_PKEY_todata(key->software, selection, &params))
         goto out;
@@ -197,6 +229,8 @@ static void *keymgmt_dup(const void *vkey, int selection)
         prov_key_free(copy);
         return NULL;
     }
+    if (key->token != NULL && copy->has_private)
+        copy->token = p11_key_up_ref(key->token);
     return copy;
 }
 
@@ -214,6 +248,13 @@ static const char *keymgmt_query_operation_name(int operation)
 
 const OSSL_DISPATCH prov_keymgmt_ec_functions[] = {
     {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))keymgmt_new},
+    {OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void))keymgmt_load},
+    {OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))prov_keymgmt_gen_init},
+    {OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE, (void (*)(void))prov_keymgmt_gen_set_template},
+    {OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS, (void (*)(void))prov_keymgmt_gen_set_params},
+    {OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS, (void (*)(void))prov_keymgmt_gen_settable_params},
+    {OSSL_FUNC_KEYMGMT_GEN, (void (*)(void))prov_keymgmt_gen},
+    {OSSL_FUNC_KEYMGMT_GEN_CLEANUP, (void (*)(void))prov_keymgmt_gen_cleanup},
     {OSSL_FUNC_KEYMGMT_FREE, (void (*)(void))keymgmt_free},
     {OSSL_FUNC_KEYMGMT_HAS, (void (*)(void))keymgmt_has},
     {OSSL_FUNC_KEYMGMT_MATCH, (void (*)(void))keymgmt_match},

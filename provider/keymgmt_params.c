@@ -41,6 +41,7 @@ const OSSL_PARAM *prov_keymgmt_gettable_params(void *vctx)
         OTHER_PARAMS,
         PUBLIC_PARAMS,
         PRIVATE_PARAMS,
+        OSSL_PARAM_utf8_string(PROV_PARAM_PKCS11_URI, NULL, 0),
         OSSL_PARAM_END,
     };
 
@@ -52,6 +53,7 @@ int prov_keymgmt_get_params(void *vkey, OSSL_PARAM params[])
 {
     const struct prov_key *key = vkey;
     OSSL_PARAM *digest = NULL;
+    OSSL_PARAM *uri = NULL;
 
     if (key->software == NULL) {
         PROV_RAISE(PROV_R_NO_KEY, "the key object is empty");
@@ -61,9 +63,12 @@ int prov_keymgmt_get_params(void *vkey, OSSL_PARAM params[])
         return 0;
     /* The delegate proposes SHA-256 for every curve; here each curve has its own. */
     digest = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST);
-    if (digest != NULL && key->curve != NULL)
-        return OSSL_PARAM_set_utf8_string(digest, key->curve->digest);
-    return 1;
+    if (digest != NULL && key->curve != NULL &&
+        !OSSL_PARAM_set_utf8_string(digest, key->curve->digest))
+        return 0;
+    uri = OSSL_PARAM_locate(params, PROV_PARAM_PKCS11_URI);
+    return uri == NULL || key->token == NULL ||
+           OSSL_PARAM_set_utf8_string(uri, p11_key_uri(key->token));
 }
 
 const OSSL_PARAM *prov_keymgmt_settable_params(void *vctx)
@@ -92,6 +97,11 @@ int prov_keymgmt_set_params(void *vkey, const OSSL_PARAM params[])
         return 0;
     }
     point = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY);
+    if (point != NULL && key->token != NULL) {
+        PROV_RAISE(PROV_R_STAYS_IN_TOKEN, "%s: its public key cannot be replaced",
+                   p11_key_uri(key->token));
+        return 0;
+    }
     if (!EVP_PKEY_set_params(key->software, (OSSL_PARAM *)params))
         return 0;
     if (point != NULL)

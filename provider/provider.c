@@ -35,12 +35,33 @@ static const OSSL_ALGORITHM signature_algorithms[] = {
     END_OF_ALGORITHMS,
 };
 
+static const OSSL_ALGORITHM keyexch_algorithms[] = {
+    {"ECDH", PROV_PROPERTIES, prov_keyexch_functions, "ECDH, the x-coordinate without a KDF"},
+    END_OF_ALGORITHMS,
+};
+
+static const OSSL_ALGORITHM store_algorithms[] = {
+    {"pkcs11", PROV_PROPERTIES, prov_store_functions, "keys and certificates by RFC 7512 URI"},
+    END_OF_ALGORITHMS,
+};
+
+/* Public halves only; a private key has no form outside its token but a text that says so. */
+static const OSSL_ALGORITHM encoder_algorithms[] = {
+    {"EC", PROV_PROPERTIES ",output=text", prov_encoder_text_functions, "EC key as text"},
+    {"EC", PROV_PROPERTIES ",output=der,structure=SubjectPublicKeyInfo",
+     prov_encoder_spki_der_functions, "EC public key as DER"},
+    {"EC", PROV_PROPERTIES ",output=pem,structure=SubjectPublicKeyInfo",
+     prov_encoder_spki_pem_functions, "EC public key as PEM"},
+    END_OF_ALGORITHMS,
+};
+
 static const struct {
     int operation;
     const OSSL_ALGORITHM *algorithms;
 } operations[] = {
-    {OSSL_OP_KEYMGMT, keymgmt_algorithms},
-    {OSSL_OP_SIGNATURE, signature_algorithms},
+    {OSSL_OP_KEYMGMT, keymgmt_algorithms}, {OSSL_OP_SIGNATURE, signature_algorithms},
+    {OSSL_OP_KEYEXCH, keyexch_algorithms}, {OSSL_OP_STORE, store_algorithms},
+    {OSSL_OP_ENCODER, encoder_algorithms},
 };
 
 static const OSSL_ALGORITHM *provider_query_operation(void *vctx, int operation, int *no_cache)
@@ -92,6 +113,9 @@ static void provider_teardown(void *vctx)
 
     if (ctx == NULL)
         return;
+    p11_ctx_free(ctx->token); /* makes no call into a module when the process is ending */
+    prov_options_free(&ctx->options);
+    OPENSSL_free(ctx->options_error);
     EVP_MD_free(ctx->sha256);
     EVP_MD_free(ctx->sha384);
     CRYPTO_THREAD_lock_free(ctx->lock);
@@ -112,15 +136,22 @@ __attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **vctx)
 {
+    OSSL_FUNC_core_get_params_fn *core_get_params = NULL;
     struct prov_ctx *ctx = OPENSSL_zalloc(sizeof(*ctx));
 
     if (ctx == NULL)
         goto err;
+    for (const OSSL_DISPATCH *entry = in; entry->function_id != 0; entry++) {
+        if (entry->function_id == OSSL_FUNC_CORE_GET_PARAMS)
+            core_get_params = OSSL_FUNC_core_get_params(entry);
+    }
     ctx->handle = handle;
     ctx->lock = CRYPTO_THREAD_lock_new();
     ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
     if (ctx->lock == NULL || ctx->libctx == NULL)
         goto err;
+    ctx->options_error = prov_options_read(&ctx->options, handle, core_get_params);
+    prov_exit_watch();
     *out = provider_functions;
     *vctx = ctx;
     return 1;

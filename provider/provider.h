@@ -21,6 +21,9 @@
  *                     long as a coordinate.
  *   digest            the curve's only: SHA-256 for 256-bit curves, SHA-384 for 384-bit curves.
  *
+ * KEYMGMT EC, of a token key
+ *   pkcs11_uri        to get only: UTF-8 string, the URI of the key; never with a PIN.
+ *
  * KEYMGMT EC, generation
  *   pkcs11_uri        UTF-8 string. The key pair is made in the token, under this URI's names.
  *   pkcs11_usage      UTF-8 string, "sign" (default), "derive" or "sign,derive". The key can do
@@ -39,6 +42,8 @@
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/evp.h>
+
+#include "pkcs11/p11.h"
 
 #define PROV_NAME "dot2hsm"
 #define PROV_PROPERTIES "provider=dot2hsm"
@@ -73,7 +78,19 @@ struct prov_ctx {
     OSSL_LIB_CTX *libctx; /* child of the context that loaded us: sees its other providers */
     CRYPTO_RWLOCK *lock;  /* guards the members below */
     EVP_MD *sha256, *sha384;
+    p11_ctx *token;            /* made at the first URI */
+    struct p11_config options; /* read once, at load; its strings are ours */
+    char *options_error;       /* what is wrong with them, or NULL; said at each URI */
 };
+
+/*
+ * The options: those of the provider's section of openssl.cnf, which stand before those of the
+ * file that `config` or the environment's DOT2HSM_CONF names (options.c). NULL if they are good;
+ * else what is wrong, for the caller to free.
+ */
+char *prov_options_read(struct p11_config *options, const OSSL_CORE_HANDLE *handle,
+                        OSSL_FUNC_core_get_params_fn *core_get_params);
+void prov_options_free(struct p11_config *options);
 
 /* The curve's digest, of another provider; belongs to ctx. NULL: an error says what is missing. */
 const EVP_MD *prov_digest(struct prov_ctx *ctx, const struct prov_curve *curve);
@@ -92,6 +109,7 @@ struct prov_key {
     EVP_PKEY *software;
     const struct prov_curve *curve; /* NULL: none yet, or none of the four */
     bool has_public, has_private;
+    p11_key *token; /* the private half, if it is in a token */
 };
 
 struct prov_key *prov_key_new(struct prov_ctx *ctx);
@@ -101,6 +119,33 @@ void prov_key_free(struct prov_key *key);
 /* Makes the empty key one over software (whose reference it takes on success). */
 int prov_key_set_software(struct prov_key *key, EVP_PKEY *software, bool has_public,
                           bool has_private);
+
+/* Makes the empty key one of a token (whose reference it takes on success). */
+int prov_key_set_token(struct prov_key *key, p11_key *token);
+/* Makes the empty key a public key: an uncompressed point. */
+int prov_key_set_point(struct prov_key *key, enum p11_curve curve, const uint8_t *point,
+                       size_t size);
+
+/* ---- tokens (token.c) ---- */
+
+/*
+ * The p11_ctx of this provider, made at the first call; belongs to ctx. NULL: an error says that
+ * no pkcs11-module is configured, or why there can be none.
+ */
+p11_ctx *prov_token_get(struct prov_ctx *ctx);
+
+/* A passphrase callback of libcrypto as prompt for a PIN. */
+struct prov_prompt {
+    OSSL_PASSPHRASE_CALLBACK *callback;
+    void *arg;
+};
+p11_pin_fn prov_token_prompt;
+
+/* Does the private half in the token belong to the public half? Signs once to find out. */
+int prov_token_check_pair(struct prov_key *key);
+
+/* Watches for the end of libcrypto, after which no call may go into a module. */
+void prov_exit_watch(void);
 
 /* ---- forms of a signature (format.c) ---- */
 
@@ -127,6 +172,12 @@ enum prov_reason {
     PROV_R_NOT_VALID,
     PROV_R_DELEGATE,
     PROV_R_MEMORY,
+    PROV_R_OPTION,
+    PROV_R_NO_MODULE,
+    PROV_R_STAYS_IN_TOKEN,
+    PROV_R_NOT_FOUND,
+    PROV_R_AMBIGUOUS,
+    PROV_R_PEER,
 };
 
 /* OpenSSL's number of our error library; loads its strings on first use. */
@@ -138,5 +189,10 @@ int prov_error_library(void);
 
 extern const OSSL_DISPATCH prov_keymgmt_ec_functions[];
 extern const OSSL_DISPATCH prov_signature_functions[];
+extern const OSSL_DISPATCH prov_keyexch_functions[];
+extern const OSSL_DISPATCH prov_store_functions[];
+extern const OSSL_DISPATCH prov_encoder_text_functions[];
+extern const OSSL_DISPATCH prov_encoder_spki_der_functions[];
+extern const OSSL_DISPATCH prov_encoder_spki_pem_functions[];
 
 #endif

@@ -105,6 +105,12 @@ static int take_key(struct prov_signature *ctx, struct prov_key *key, enum prov_
         PROV_RAISE(PROV_R_NO_PRIVATE_KEY, "a public key cannot sign");
         return 0;
     }
+    if (operation == PROV_OP_SIGN && key->token != NULL && !p11_key_can_sign(key->token)) {
+        PROV_RAISE(PROV_R_NO_PRIVATE_KEY,
+                   "%s may not sign (no CKA_SIGN), or its token has no CKM_ECDSA",
+                   p11_key_uri(key->token));
+        return 0;
+    }
     if (operation == PROV_OP_VERIFY && !key->has_public) {
         PROV_RAISE(PROV_R_NO_PUBLIC_KEY, "the key has no public part to verify with");
         return 0;
@@ -284,10 +290,37 @@ static int sign_in_software(struct prov_signature *ctx, const uint8_t *digest, u
     return 1;
 }
 
+static int sign_in_token(struct prov_signature *ctx, const uint8_t *digest, uint8_t *signature,
+                         size_t *size, size_t capacity)
+{
+    uint8_t raw[2 * PROV_MAX_COORDINATE];
+    size_t raw_size = sizeof(raw);
+    size_t coordinate = ctx->key->curve->size;
+    enum p11_status status = P11_OK;
+
+    status = p11_key_sign(ctx->key->token, digest, coordinate, raw, &raw_size);
+    if (status != P11_OK)
+        return 0;
+    if (raw_size != 2 * coordinate) {
+        PROV_RAISE(PROV_R_SIGNATURE_FORM, "%zu octets of %s instead of %zu", raw_size,
+                   p11_key_uri(ctx->key->token), 2 * coordinate);
+        return 0;
+    }
+    if (ctx->p1363) {
+        memcpy(signature, raw, raw_size);
+        *size = raw_size;
+        return 1;
+    }
+    *size = capacity;
+    return prov_der_from_p1363(raw, coordinate, signature, size);
+}
+
 /* capacity was compared with signature_max_size() before the data was hashed. */
 static int sign_digest(struct prov_signature *ctx, const uint8_t *digest, uint8_t *signature,
-                       size_t *size)
+                       size_t *size, size_t capacity)
 {
+    if (ctx->key->token != NULL)
+        return sign_in_token(ctx, digest, signature, size, capacity);
     return sign_in_software(ctx, digest, signature, size);
 }
 
@@ -334,7 +367,7 @@ static int signature_sign(void *vctx, unsigned char *signature, size_t *size, si
     if (!in_operation(ctx, PROV_OP_SIGN, false) || !check_ready_digest(ctx, digest_size))
         return 0;
     answer = size_question(ctx, signature, size, capacity);
-    return answer >= 0 ? answer : sign_digest(ctx, digest, signature, size);
+    return answer >= 0 ? answer : sign_digest(ctx, digest, signature, size, capacity);
 }
 
 static int signature_digest_sign_final(void *vctx, unsigned char *signature, size_t *size,
@@ -350,7 +383,7 @@ static int signature_digest_sign_final(void *vctx, unsigned char *signature, siz
     if (answer >= 0)
         return answer;
     ctx->finished = true;
-    return digest_close(ctx, digest) && sign_digest(ctx, digest, signature, size);
+    return digest_close(ctx, digest) && sign_digest(ctx, digest, signature, size, capacity);
 }
 
 static int signature_digest_sign(void *vctx, unsigned char *signature, size_t *size,
@@ -366,7 +399,7 @@ static int signature_digest_sign(void *vctx, unsigned char *signature, size_t *s
     if (answer >= 0)
         return answer;
     return digest_update(ctx, data, data_size) && digest_close(ctx, digest) &&
-           sign_digest(ctx, digest, signature, size);
+           sign_digest(ctx, digest, signature, size, capacity);
 }
 
 /* ---- verification, always in software ---- */

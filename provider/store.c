@@ -1,0 +1,262 @@
+/* store.c: STORE "pkcs11": what a URI names, as keys and certificates. */
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/store.h>
+
+#include "provider/provider.h"
+
+static OSSL_FUNC_store_open_fn store_open;
+static OSSL_FUNC_store_settable_ctx_params_fn store_settable_ctx_params;
+static OSSL_FUNC_store_set_ctx_params_fn store_set_ctx_params;
+static OSSL_FUNC_store_load_fn store_load;
+static OSSL_FUNC_store_eof_fn store_eof;
+static OSSL_FUNC_store_close_fn store_close;
+
+struct store {
+    struct prov_ctx *provider;
+    char *uri;
+    int expect;           /* OSSL_STORE_INFO_...; 0 = whatever there is */
+    bool searched;        /* objects is what was found */
+    bool as_public;       /* a public key is wanted and there are private keys only */
+    p11_objects *objects; /* NULL before the search, and after one that failed */
+    size_t next;
+};
+
+static void *store_open(void *vctx, const char *uri)
+{
+    struct store *store = NULL;
+
+    /* Asked first, so that a missing module is said at once and by name. */
+    if (prov_token_get(vctx) == NULL)
+        return NULL;
+    store = OPENSSL_zalloc(sizeof(*store));
+    if (store != NULL)
+        store->uri = OPENSSL_strdup(uri);
+    if (store == NULL || store->uri == NULL) {
+        PROV_RAISE(PROV_R_MEMORY, NULL);
+        OPENSSL_free(store);
+        return NULL;
+    }
+    store->provider = vctx;
+    return store;
+}
+
+static int store_close(void *vstore)
+{
+    struct store *store = vstore;
+
+    if (store == NULL)
+        return 1;
+    p11_objects_free(store->objects);
+    OPENSSL_clear_free(store->uri, strlen(store->uri)); /* it may hold a PIN */
+    OPENSSL_free(store);
+    return 1;
+}
+
+static const OSSL_PARAM *store_settable_ctx_params(void *vctx)
+{
+    static const OSSL_PARAM settable[] = {
+        OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
+        OSSL_PARAM_END,
+    };
+
+    (void)vctx;
+    return settable;
+}
+
+static int store_set_ctx_params(void *vstore, const OSSL_PARAM params[])
+{
+    struct store *store = vstore;
+    const OSSL_PARAM *p = NULL;
+
+    if (params == NULL)
+        return 1;
+    p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
+    if (p != NULL && !OSSL_PARAM_get_int(p, &store->expect)) {
+        PROV_RAISE(PROV_R_PARAMETER, OSSL_STORE_PARAM_EXPECT " is an integer");
+        return 0;
+    }
+    return 1;
+}
+
+/* ---- search ---- */
+
+static unsigned expected_classes(const struct store *store)
+{
+    switch (store->expect) {
+    case 0:
+        return P11_ANY;
+    case OSSL_STORE_INFO_PKEY:
+        return P11_PRIVATE;
+    case OSSL_STORE_INFO_PUBKEY:
+        return P11_PUBLIC;
+    case OSSL_STORE_INFO_CERT:
+        return P11_CERTIFICATE;
+    default:
+        return 0; /* parameters, CRLs: a token has none */
+    }
+}
+
+static bool find(struct store *store, unsigned classes, struct prov_prompt *prompt)
+{
+    p11_ctx *token = prov_token_get(store->provider);
+    enum p11_status status = P11_OK;
+
+    p11_objects_free(store->objects);
+    store->objects = NULL;
+    if (token == NULL)
+        return false;
+    status = p11_find(token, store->uri, classes,
+                      prompt->callback != NULL ? prov_token_prompt : NULL, prompt, &store->objects);
+    return status == P11_OK;
+}
+
+/* With several candidates, the first would be a matter of chance: the user has to name one. */
+static bool refuse_ambiguous(const struct store *store)
+{
+    char list[1024] = "";
+
+    if (store->expect != OSSL_STORE_INFO_PKEY || p11_objects_count(store->objects) < 2)
+        return true;
+    for (size_t i = 0; i < p11_objects_count(store->objects); i++) {
+        if (i > 0)
+            OPENSSL_strlcat(list, ", ", sizeof(list));
+        if (OPENSSL_strlcat(list, p11_objects_get(store->objects, i)->uri, sizeof(list)) >=
+            sizeof(list))
+            break; /* the number tells that there are more */
+    }
+    PROV_RAISE(PROV_R_AMBIGUOUS, "%zu private keys: %s", p11_objects_count(store->objects), list);
+    return false;
+}
+
+static bool search(struct store *store, struct prov_prompt *prompt)
+{
+    unsigned classes = expected_classes(store);
+
+    store->searched = true;
+    if (classes != 0 && !find(store, classes, prompt))
+        return false;
+    if (classes == P11_PUBLIC && p11_objects_count(store->objects) == 0) {
+        /* Many tokens keep no public object beside a private key, which knows its point. */
+        if (!find(store, P11_PRIVATE, prompt))
+            return false;
+        store->as_public = true;
+    }
+    if (store->objects == NULL || p11_objects_count(store->objects) == 0) {
+        PROV_RAISE(PROV_R_NOT_FOUND, "nothing of the kind that is asked for stands behind the URI");
+        return false;
+    }
+    if (refuse_ambiguous(store))
+        return true;
+    p11_objects_free(store->objects);
+    store->objects = NULL;
+    return false;
+}
+
+/* ---- delivery ---- */
+
+/* Hands the key over by reference; the KEYMGMT that takes it sets our pointer to NULL. */
+static int deliver_key(struct prov_key *key, OSSL_CALLBACK *callback, void *arg)
+{
+    int type = OSSL_OBJECT_PKEY;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)"EC", 0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
+        OSSL_PARAM_construct_end(),
+    };
+    int ok = callback(params, arg);
+
+    prov_key_free(key);
+    return ok;
+}
+
+static int deliver_private(struct store *store, size_t index, OSSL_CALLBACK *callback, void *arg)
+{
+    p11_ctx *token = prov_token_get(store->provider);
+    struct prov_key *key = NULL;
+    p11_key *token_key = NULL;
+    enum p11_status status = P11_OK;
+
+    if (token == NULL)
+        return 0;
+    status = p11_key_open(token, store->objects, index, &token_key);
+    if (status != P11_OK)
+        return 0;
+    key = prov_key_new(store->provider);
+    if (key == NULL || !prov_key_set_token(key, token_key)) {
+        p11_key_free(token_key);
+        prov_key_free(key);
+        return 0;
+    }
+    return deliver_key(key, callback, arg);
+}
+
+static int deliver_public(struct store *store, const struct p11_object *object,
+                          OSSL_CALLBACK *callback, void *arg)
+{
+    struct prov_key *key = prov_key_new(store->provider);
+
+    if (key == NULL || !prov_key_set_point(key, object->curve, object->point, object->point_size)) {
+        prov_key_free(key);
+        return 0;
+    }
+    return deliver_key(key, callback, arg);
+}
+
+static int deliver_certificate(const struct p11_object *object, OSSL_CALLBACK *callback, void *arg)
+{
+    int type = OSSL_OBJECT_CERT;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, (void *)object->certificate,
+                                          object->certificate_size),
+        OSSL_PARAM_construct_end(),
+    };
+
+    return callback(params, arg);
+}
+
+static int store_load(void *vstore, OSSL_CALLBACK *object_callback, void *object_arg,
+                      OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
+{
+    struct store *store = vstore;
+    struct prov_prompt prompt = {passphrase, passphrase_arg};
+    const struct p11_object *object = NULL;
+    size_t index = 0;
+
+    if (!store->searched && !search(store, &prompt))
+        return 0;
+    if (store_eof(store))
+        return 0;
+    index = store->next++; /* an object that cannot be delivered does not hide the next one */
+    object = p11_objects_get(store->objects, index);
+    if (object->class_ == P11_CERTIFICATE)
+        return deliver_certificate(object, object_callback, object_arg);
+    if (object->class_ == P11_PUBLIC || store->as_public)
+        return deliver_public(store, object, object_callback, object_arg);
+    return deliver_private(store, index, object_callback, object_arg);
+}
+
+static int store_eof(void *vstore)
+{
+    const struct store *store = vstore;
+
+    return store->searched &&
+           (store->objects == NULL || store->next >= p11_objects_count(store->objects));
+}
+
+const OSSL_DISPATCH prov_store_functions[] = {
+    {OSSL_FUNC_STORE_OPEN, (void (*)(void))store_open},
+    {OSSL_FUNC_STORE_SETTABLE_CTX_PARAMS, (void (*)(void))store_settable_ctx_params},
+    {OSSL_FUNC_STORE_SET_CTX_PARAMS, (void (*)(void))store_set_ctx_params},
+    {OSSL_FUNC_STORE_LOAD, (void (*)(void))store_load},
+    {OSSL_FUNC_STORE_EOF, (void (*)(void))store_eof},
+    {OSSL_FUNC_STORE_CLOSE, (void (*)(void))store_close},
+    {0, NULL},
+};
