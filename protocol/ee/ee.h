@@ -45,6 +45,26 @@ struct ee_config {
     const dot2_cert *enrollment_certificate;
 };
 
+/*
+ * The download services of an RA. A file is told apart by its name, but for identity certificates
+ * and batches, whose names look alike.
+ */
+struct ee_service {
+    const char *name;   /* "application", "identity", "batch", "info", "policy", "chain" */
+    const char *path;   /* "/download/application-certificate" */
+    bool authenticated; /* sends Download-Req, and has a file name */
+};
+/* By its name; NULL if there is none. */
+const struct ee_service *ee_service_find(const char *name);
+/* By a file name; NULL if none, or more than one, has such names. */
+const struct ee_service *ee_service_of_file(const char *filename);
+/*
+ * A file name of an authenticated service as it is sent: hexadecimal in upper case, extension in
+ * lower case. EE_E_ARGUMENT if it is not a name of the service, whatever its case.
+ */
+enum ee_status ee_service_filename(const struct ee_service *service, const char *filename,
+                                   char canonical[32]);
+
 /* Return false to stop. total is 0 while it is not known. */
 typedef bool ee_progress_fn(void *arg, uint64_t done, uint64_t total);
 
@@ -64,13 +84,22 @@ struct ee_download_result {
     uint64_t size;         /* of the whole file */
     uint64_t resumed_from; /* octets that were there already */
     uint64_t received;     /* octets received now */
-    uint32_t timestamp;    /* Time32 that was signed */
+    unsigned signatures;   /* requests that were signed: one for each connection or answer */
+    uint32_t timestamp;    /* Time32 that was signed last */
     char filename[256];    /* from Content-Disposition, else ETag, else "" */
     char etag[256];
-    char tls[64]; /* "TLSv1.3 TLS_AES_128_GCM_SHA256" */
+    char tls[64];           /* "TLSv1.3 TLS_AES_128_GCM_SHA256"; "" before the handshake */
+    char ra_subject[256];   /* of the RA's X.509 certificate, RFC 2253 */
+    char root_subject[256]; /* of the root that it was verified under */
 };
 
-/* Killed at any point, it can be called again and goes on where it was (Range and If-Range). */
+/*
+ * One download. Killed at any point, it can be called again and goes on where it was (Range and
+ * If-Range, if the RA gave a strong ETag); what is there of another resource or another RA is not
+ * used. Two at once for the same output: the second is EE_E_FILE.
+ *
+ * result is filled as far as it went, on failure too. error may be NULL. Thread-safe.
+ */
 enum ee_status ee_download(const struct ee_config *config, const struct ee_download *download,
                            struct ee_download_result *result, struct ee_error *error);
 

@@ -1,0 +1,64 @@
+#include "protocol/ee/ee_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#define HEADER_NAME "Download-Req: "
+
+/* The cause stands in OpenSSL's queue, which libcurl empties before the caller can look at it. */
+static enum ee_status sign_failed(const struct dot2_error *cause, struct ee_error *error)
+{
+    const char *data = NULL, *reason = NULL;
+    unsigned long code;
+    int flags = 0;
+
+    code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags);
+    if (code != 0) {
+        reason = ERR_reason_error_string(code);
+        if ((flags & ERR_TXT_STRING) == 0 || data == NULL)
+            data = "";
+    }
+    ERR_clear_error();
+    return ee_fail(error, EE_E_SIGN, "%s%s%s%s%s%s%s", dot2_status_text(cause->status),
+                   cause->detail[0] != '\0' ? ": " : "", cause->detail, code != 0 ? ": " : "",
+                   reason != NULL ? reason : "", code != 0 && *data != '\0' ? ": " : "",
+                   code != 0 ? data : "");
+}
+
+enum ee_status ee_request_header(const struct ee_config *config, const char *filename,
+                                 uint32_t *timestamp, char **line, struct ee_error *error)
+{
+    struct dot2_error cause = {.status = DOT2_OK};
+    uint8_t *tbs = NULL, *request = NULL;
+    size_t tbs_size = 0, request_size = 0, length;
+    char *text = NULL;
+    enum ee_status status = EE_OK;
+
+    *line = NULL;
+    ERR_clear_error();
+    if ((cause.status = dot2_time32_now(timestamp)) != DOT2_OK ||
+        (cause.status = scms_download_request_build(*timestamp, filename, &tbs, &tbs_size,
+                                                    &cause)) != DOT2_OK ||
+        (cause.status = scms_signed_request_build(config->crypto, config->enrollment_key,
+                                                  config->enrollment_certificate, tbs, tbs_size,
+                                                  &request, &request_size, &cause)) != DOT2_OK ||
+        (cause.status = scms_base64_encode(request, request_size, &text)) != DOT2_OK) {
+        status = sign_failed(&cause, error);
+        goto out;
+    }
+    length = strlen(text) + sizeof(HEADER_NAME);
+    *line = OPENSSL_malloc(length);
+    if (*line == NULL) {
+        status = ee_fail(error, EE_E_MEMORY, "out of memory");
+        goto out;
+    }
+    snprintf(*line, length, "%s%s", HEADER_NAME, text);
+out:
+    OPENSSL_free(tbs);
+    OPENSSL_free(request);
+    OPENSSL_free(text);
+    return status;
+}
