@@ -16,7 +16,9 @@ add_library(dot2hsm_warnings INTERFACE)
 target_compile_definitions(dot2hsm_warnings INTERFACE _GNU_SOURCE)
 target_compile_options(dot2hsm_warnings INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
-  -fstack-protector-strong $<$<CONFIG:RelWithDebInfo>:-D_FORTIFY_SOURCE=2>)
+  -fstack-protector-strong $<$<CONFIG:RelWithDebInfo>:-D_FORTIFY_SOURCE=2>
+  # Error texts name the source file; they must not name the place it was built in.
+  -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_include_directories(dot2hsm_warnings INTERFACE ${PROJECT_SOURCE_DIR})
 
 # dot2hsm_library(NAME SOURCES ... LINK ...): a static library of one floor.
