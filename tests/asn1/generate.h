@@ -1,0 +1,13 @@
+/* Random values of any type, for round trips and as seeds for fuzzing. */
+#ifndef DOT2HSM_TESTS_ASN1_GENERATE_H
+#define DOT2HSM_TESTS_ASN1_GENERATE_H
+
+#include "asn1/coer.h"
+
+/*
+ * A value of a type, in arena; the same for the same seed. Every constraint is kept, borders are
+ * taken often, and it ends: the deeper, the fewer optional parts. NULL if there is no memory.
+ */
+void *generate(coer_arena *arena, const asn_TYPE_descriptor_t *type, uint64_t seed);
+
+#endif
