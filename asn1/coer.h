@@ -17,8 +17,8 @@
  * them.
  * - Uint64 and Time64 are INTEGER_t: use coer_integer_get() and coer_integer_set().
  * - An optional component is a pointer, NULL when absent; an optional NULL is a pointer to any int.
- * - Types that contain themselves are pointers at some places: content of Ieee1609Dot2Data, signedData,
- *   tbsData of SignedData, payload of ToBeSignedData.
+ * - Types that contain themselves are pointers at some places: content of Ieee1609Dot2Data,
+ * signedData, tbsData of SignedData, payload of ToBeSignedData.
  * - The octets that a structure was decoded from are remembered in the structure (coer_span_of).
  * Hash and verify those; never what a decoded value encodes to.
  *

@@ -87,15 +87,16 @@ static enum coer_status type_collect(asn_TYPE_descriptor_t *descriptor)
     return COER_OK;
 }
 
-/* The universal tag of the type itself, after all that was put before it. */
+/* The universal tag of the type itself, after all that was put before it. (all_tags goes on with
+ * the tag of the OCTET STRING that a UTF8String is made of.) */
 static unsigned universal_tag(const asn_TYPE_descriptor_t *descriptor)
 {
     ber_tlv_tag_t tag;
 
-    if (descriptor->all_tags_count == 0) {
+    if (descriptor->tags_count == 0) {
         return 0;
     }
-    tag = descriptor->all_tags[descriptor->all_tags_count - 1];
+    tag = descriptor->tags[descriptor->tags_count - 1];
     return BER_TAG_CLASS(tag) == ASN_TAG_CLASS_UNIVERSAL ? BER_TAG_VALUE(tag) : 0;
 }
 

@@ -283,7 +283,13 @@ static void text_always_has_a_length(void **state)
     right("Hostname", "04 F48FBFBF");
     right("Hostname", "03 ED9FBF");
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char hex[64];
+
         wrong("Hostname", bad[i], COER_E_UTF8, 0, "Hostname");
+        /* A component that has no named type. */
+        snprintf(hex, sizeof(hex), "00 00000000 %s", bad[i]);
+        wrong("AuthenticatedDownloadRequest", hex, COER_E_UTF8, 5,
+              "AuthenticatedDownloadRequest.filename");
     }
 }
 
@@ -305,6 +311,12 @@ static void text_has_at_most_255_characters(void **state)
                      COER_E_RANGE);
     assert_int_equal(coer_decode(arena, coer_type("RaHostnameId"), in, 3 + 256 * 3, &value, &error),
                      COER_E_RANGE);
+    memmove(in + 5, in, 3 + 256 * 3);
+    memset(in, 0, 5);
+    assert_int_equal(coer_decode(arena, coer_type("AuthenticatedDownloadRequest"), in, 8 + 256 * 3,
+                                 &value, &error),
+                     COER_E_RANGE);
+    assert_string_equal(error.path, "AuthenticatedDownloadRequest.filename");
 }
 
 static void bit_string_of_eight_is_one_octet(void **state)
