@@ -119,16 +119,18 @@ static bool find(struct store *store, unsigned classes, struct prov_prompt *prom
 /* With several candidates, the first would be a matter of chance: the user has to name one. */
 static bool refuse_ambiguous(const struct store *store)
 {
-    char list[1024] = "";
+    char list[800] = ""; /* libcrypto drops a text of 1,024 octets altogether */
 
     if (store->expect != OSSL_STORE_INFO_PKEY || p11_objects_count(store->objects) < 2)
         return true;
     for (size_t i = 0; i < p11_objects_count(store->objects); i++) {
         if (i > 0)
             OPENSSL_strlcat(list, ", ", sizeof(list));
-        if (OPENSSL_strlcat(list, p11_objects_get(store->objects, i)->uri, sizeof(list)) >=
-            sizeof(list))
-            break; /* the number tells that there are more */
+        if (strlen(list) + strlen(p11_objects_get(store->objects, i)->uri) >= sizeof(list) - 8) {
+            OPENSSL_strlcat(list, "...", sizeof(list));
+            break;
+        }
+        OPENSSL_strlcat(list, p11_objects_get(store->objects, i)->uri, sizeof(list));
     }
     PROV_RAISE(PROV_R_AMBIGUOUS, "%zu private keys: %s", p11_objects_count(store->objects), list);
     return false;

@@ -87,22 +87,28 @@ size_t digest_by_hand(const char *curve, const void *data, size_t size, const vo
     return n;
 }
 
+EVP_PKEY *public_copy(OSSL_LIB_CTX *libctx, EVP_PKEY *key)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(libctx, "EC", "provider=default");
+    EVP_PKEY *copy = NULL;
+    OSSL_PARAM *params = NULL;
+
+    assert_non_null(ctx);
+    assert_true(EVP_PKEY_todata(key, EVP_PKEY_PUBLIC_KEY, &params));
+    assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_fromdata(ctx, &copy, EVP_PKEY_PUBLIC_KEY, params), 1);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    return copy;
+}
+
 bool verifies_plainly(EVP_PKEY *key, const uint8_t *digest, size_t digest_size,
                       const uint8_t *signature, size_t size)
 {
-    OSSL_PARAM *params = NULL;
+    /* In the default library context, where dot2hsm is not loaded. */
+    EVP_PKEY *plain = public_copy(NULL, key);
     EVP_PKEY_CTX *ctx = NULL;
-    EVP_PKEY *plain = NULL;
     int verdict = 0;
-
-    /* A copy of the public key in the default library context, where dot2hsm is not loaded. */
-    assert_true(EVP_PKEY_todata(key, EVP_PKEY_PUBLIC_KEY, &params));
-    ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-    assert_non_null(ctx);
-    assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
-    assert_int_equal(EVP_PKEY_fromdata(ctx, &plain, EVP_PKEY_PUBLIC_KEY, params), 1);
-    EVP_PKEY_CTX_free(ctx);
-    OSSL_PARAM_free(params);
 
     ctx = EVP_PKEY_CTX_new_from_pkey(NULL, plain, NULL);
     assert_non_null(ctx);

@@ -27,6 +27,9 @@ void world_close(struct world *world);
 /* A software key of the provider that the properties name. */
 EVP_PKEY *key_generate(OSSL_LIB_CTX *libctx, const char *properties, const char *curve);
 
+/* The public half of a key as a software key of the default provider. */
+EVP_PKEY *public_copy(OSSL_LIB_CTX *libctx, EVP_PKEY *key);
+
 /* H( H(data) || H(signer) ) by hand if signer is not NULL, else H(data); returns its size. */
 size_t digest_by_hand(const char *curve, const void *data, size_t size, const void *signer,
                       size_t signer_size, uint8_t digest[64]);
