@@ -139,6 +139,9 @@ struct dot2_verdict {
     const GeographicRegion_t *region; /* in force: the nearest upwards; NULL = worldwide */
     int assurance;                    /* in force: level 0 to 7; -1 = none in the chain */
 };
+/* A chain that begins with cert and goes on with above (NULL: cert is the anchor). Takes key. */
+struct dot2_verdict *dot2_verdict_new(dot2_cert *cert, EVP_PKEY *key,
+                                      const struct dot2_verdict *above);
 struct dot2_verdict *dot2_verdict_up_ref(struct dot2_verdict *verdict);
 void dot2_verdict_free(struct dot2_verdict *verdict);
 
@@ -146,9 +149,12 @@ typedef struct dot2_cache dot2_cache;
 #define DOT2_CACHE_KEY 33 /* SHA-256 of the received octets, and one octet of what was asked */
 dot2_cache *dot2_cache_new(size_t entries);
 void dot2_cache_free(dot2_cache *cache);
-/* A reference to what was found; an entry that has ended before time is dropped. */
+/*
+ * A reference to what was found, or NULL. An entry whose validity ends before time is given out for
+ * the last time: it is dropped.
+ */
 struct dot2_verdict *dot2_cache_find(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
-                                     uint32_t time, bool any_time);
+                                     uint32_t time);
 void dot2_cache_put(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
                     struct dot2_verdict *verdict);
 size_t dot2_cache_count(dot2_cache *cache);
@@ -158,7 +164,7 @@ size_t dot2_cache_count(dot2_cache *cache);
 struct dot2_trusted {
     struct dot2_trusted *next;
     dot2_cert *cert;
-    EVP_PKEY *key; /* of an anchor; else NULL */
+    struct dot2_verdict *anchor; /* of an anchor: a chain of itself; else NULL */
 };
 dot2_crypto *dot2_trust_crypto(const dot2_trust *trust);
 dot2_cache *dot2_trust_cache(const dot2_trust *trust);
