@@ -70,6 +70,7 @@ struct scms_signed_request {
     const ScmsPDU_t *pdu; /* decoded tbsRequest */
     const Signature_t *signature;
     dot2_cert *cert; /* signer; NULL if self */
+    bool is_sha384;  /* hashId, which must be the hash of the signer's key */
 };
 
 /*
