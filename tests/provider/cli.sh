@@ -1,0 +1,152 @@
+# cli.sh: the openssl program with keys in a token: what the manual of openssl says, with a URI in
+# the place of a file.
+. "$(dirname "$0")/lab.sh"
+
+uri() { printf 'pkcs11:token=lab;object=%s' "$1"; }
+
+step "genpkey in the token"
+for curve in P-256 P-384 brainpoolP256r1 brainpoolP384r1; do
+    ours genpkey -algorithm EC -provider dot2hsm -propquery '?provider=dot2hsm' \
+        -pkeyopt "group:$curve" -pkeyopt "pkcs11_uri:$(uri $curve)" \
+        -text -out "$lab/generated" 2>"$lab/err" && die "a private key of the token was written"
+    grep -q "stays in the token" "$lab/err" || die "genpkey: $(cat "$lab/err")"
+    ! grep -q "PRIVATE KEY" "$lab/generated" || die "a private key in PEM"
+done
+
+step "storeutl"
+ours storeutl -noout "pkcs11:token=lab" >"$lab/out"
+grep -q "Total found: 8" "$lab/out" || die "storeutl: $(cat "$lab/out")"
+[ "$(grep -c ": Pkey" "$lab/out")" -eq 4 ] || die "storeutl: $(cat "$lab/out")"
+ours storeutl -noout -keys "$(uri P-256)" | grep -q "Total found: 1"
+refused "P11_E_NO_TOKEN" sh -c "OPENSSL_CONF=$lab/openssl.cnf openssl pkey -in 'pkcs11:token=none'"
+
+printf 'what is signed' >"$lab/data"
+printf 'the signer' >"$lab/signer"
+signer=$(od -An -v -tx1 "$lab/signer" | tr -d ' \n')
+
+for curve in P-256 P-384 brainpoolP256r1 brainpoolP384r1; do
+    case $curve in *384*) hash=sha384 ;; *) hash=sha256 ;; esac
+    key=$(uri $curve)
+
+    step "$curve: pkey -pubout, -text, -check"
+    ours pkey -in "$key" -pubout -out "$lab/public.pem"
+    plain pkey -pubin -in "$lab/public.pem" -noout
+    ours pkey -in "$key" -pubout -outform DER | plain pkey -pubin -inform DER -noout
+    ours pkey -pubin -in "$key" -pubout | cmp - "$lab/public.pem"
+    ours pkey -in "$key" -noout -text >"$lab/out"
+    grep -q "in a PKCS#11 token" "$lab/out" || die "pkey -text"
+    ! grep -q "^priv:" "$lab/out" || die "pkey -text shows a private number"
+    ours pkey -in "$key" -noout -check >/dev/null
+    refused "stays in the token" ours pkey -in "$key"
+
+    step "$curve: dgst, plain"
+    ours dgst -$hash -sign "$key" -out "$lab/signature" "$lab/data"
+    plain dgst -$hash -verify "$lab/public.pem" -signature "$lab/signature" "$lab/data" >/dev/null
+    ours dgst -$hash -verify "$lab/public.pem" -signature "$lab/signature" "$lab/data" >/dev/null
+    ours dgst -$hash -prverify "$key" -signature "$lab/signature" "$lab/data" >/dev/null
+    refused "digest is not the curve's" ours dgst -sha512 -sign "$key" "$lab/data"
+
+    step "$curve: dgst with dot2-signer, verified by hand"
+    for option in "hexdot2-signer:$signer" "dot2-signer:the signer" "hexdot2-signer:"; do
+        ours dgst -$hash -sign "$key" -sigopt "$option" -out "$lab/signature" "$lab/data"
+        case $option in *:) : >"$lab/half" ;; *) cp "$lab/signer" "$lab/half" ;; esac
+        {
+            plain dgst -$hash -binary "$lab/data"
+            plain dgst -$hash -binary "$lab/half"
+        } | plain dgst -$hash -binary >"$lab/digest"
+        plain pkeyutl -verify -pubin -inkey "$lab/public.pem" -in "$lab/digest" \
+            -sigfile "$lab/signature" >/dev/null
+        ours dgst -$hash -propquery '?provider=dot2hsm' -verify "$lab/public.pem" \
+            -sigopt "$option" -signature "$lab/signature" "$lab/data" >/dev/null
+        refused "verif" ours dgst -$hash -propquery '?provider=dot2hsm' \
+            -verify "$lab/public.pem" -signature "$lab/signature" "$lab/data"
+        refused "verif" plain dgst -$hash -verify "$lab/public.pem" \
+            -signature "$lab/signature" "$lab/data"
+    done
+    ours dgst -$hash -sign "$key" -sigopt signature-format:p1363 -out "$lab/signature" "$lab/data"
+    case $curve in *384*) size=96 ;; *) size=64 ;; esac
+    [ "$(wc -c <"$lab/signature")" -eq $size ] || die "p1363 is not $size octets"
+
+    step "$curve: pkeyutl on a ready digest"
+    plain dgst -$hash -binary "$lab/data" >"$lab/digest"
+    ours pkeyutl -sign -inkey "$key" -in "$lab/digest" -out "$lab/signature"
+    plain pkeyutl -verify -pubin -inkey "$lab/public.pem" -in "$lab/digest" \
+        -sigfile "$lab/signature" >/dev/null
+    refused "ready digest" ours pkeyutl -sign -inkey "$key" -in "$lab/digest" \
+        -pkeyopt "hexdot2-signer:$signer"
+
+    step "$curve: a key of another provider, with -propquery"
+    plain genpkey -algorithm EC -pkeyopt "group:$curve" -out "$lab/software.pem"
+    ours dgst -$hash -propquery '?provider=dot2hsm' -sign "$lab/software.pem" \
+        -sigopt "hexdot2-signer:$signer" -out "$lab/signature" "$lab/data"
+    plain pkey -in "$lab/software.pem" -pubout -out "$lab/software.pub"
+    {
+        plain dgst -$hash -binary "$lab/data"
+        plain dgst -$hash -binary "$lab/signer"
+    } | plain dgst -$hash -binary >"$lab/digest"
+    plain pkeyutl -verify -pubin -inkey "$lab/software.pub" -in "$lab/digest" \
+        -sigfile "$lab/signature" >/dev/null
+    refused "parameter" ours dgst -$hash -sign "$lab/software.pem" \
+        -sigopt "hexdot2-signer:$signer" "$lab/data"
+
+    step "$curve: req -x509, and the certificate back from the token"
+    ours req -x509 -key "$key" -subj "/CN=$curve" -days 1 -out "$lab/$curve.crt" 2>"$lab/err" ||
+        die "req: $(cat "$lab/err")"
+    plain verify -CAfile "$lab/$curve.crt" "$lab/$curve.crt" >/dev/null
+    ours req -new -key "$key" -subj "/CN=$curve" -out "$lab/request"
+    plain req -in "$lab/request" -noout -verify 2>/dev/null
+done
+
+step "a certificate beside its key"
+plain x509 -in "$lab/P-256.crt" -outform DER -out "$lab/P-256.der"
+pkcs11-tool --module $module --login --pin $pin --write-object "$lab/P-256.der" --type cert \
+    --label P-256 >/dev/null 2>&1
+ours storeutl -certs "$(uri P-256)" | plain x509 | cmp - "$lab/P-256.crt"
+ours storeutl -noout "$(uri P-256)" >"$lab/out"
+printf '0: Pkey\n1: Public key\n2: Certificate\nTotal found: 3\n' | cmp - "$lab/out" ||
+    die "private before public before certificate: $(cat "$lab/out")"
+ours x509 -in "$(uri P-256)" -noout -subject | grep -q "CN = P-256"
+
+step "several keys, no key, no such attribute"
+refused "4 private keys" ours pkey -in "pkcs11:token=lab" -noout
+refused "no object matches" ours pkey -in "$(uri nobody)" -noout
+refused "labl" ours pkey -in "pkcs11:token=lab;labl=P-256" -noout
+
+step "options: a missing module, a misspelt option, a wrong PIN and a prompt"
+configuration "$lab/none.cnf"
+refused "no pkcs11-module is configured" \
+    env OPENSSL_CONF="$lab/none.cnf" openssl pkey -in "$(uri P-256)" -noout
+printf 'pkcs11-module = %s\nmax-sesions = 3\n' $module >"$lab/dot2hsm.conf"
+configuration "$lab/file.cnf" "config = $lab/dot2hsm.conf"
+refused "unknown option max-sesions" \
+    env OPENSSL_CONF="$lab/file.cnf" openssl pkey -in "$(uri P-256)" -noout
+printf 'pkcs11-module = %s\npin-source = file:%s\n' $module "$lab/pin" >"$lab/dot2hsm.conf"
+OPENSSL_CONF="$lab/file.cnf" openssl pkey -in "$(uri P-256)" -noout
+(umask 077 && printf 000000 >"$lab/wrong")
+configuration "$lab/wrong.cnf" "pkcs11-module = $module" "pin-source = file:$lab/wrong"
+refused "P11_E_PIN" env OPENSSL_CONF="$lab/wrong.cnf" openssl pkey -in "$(uri P-256)" -noout
+configuration "$lab/prompt.cnf" "pkcs11-module = $module"
+OPENSSL_CONF="$lab/prompt.cnf" openssl pkey -in "$(uri P-256)" -passin "pass:$pin" -noout
+
+step "s_server with the key in the token"
+for version in tls1_2 tls1_3; do
+    OPENSSL_CONF="$lab/openssl.cnf" openssl s_server -key "$(uri P-256)" -cert "$lab/P-256.crt" \
+        -provider default -provider dot2hsm -accept 127.0.0.1:0 -$version -www \
+        >"$lab/server.log" 2>&1 &
+    background=$!
+    port=
+    for _ in $(seq 100); do
+        port=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$lab/server.log")
+        [ -z "$port" ] || break
+        kill -0 $background 2>/dev/null || die "s_server: $(cat "$lab/server.log")"
+        sleep 0.1
+    done
+    [ -n "$port" ] || die "s_server does not listen: $(cat "$lab/server.log")"
+    plain s_client -connect "127.0.0.1:$port" -$version -CAfile "$lab/P-256.crt" \
+        -verify_return_error </dev/null >"$lab/out" 2>&1 || die "s_client: $(cat "$lab/out")"
+    grep -q "Verify return code: 0 (ok)" "$lab/out" || die "s_client: $(cat "$lab/out")"
+    kill $background
+    wait $background 2>/dev/null || true
+    background=
+done
+echo "all steps passed"
