@@ -40,7 +40,8 @@ static void print_queue(void)
     int flags;
 
     while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
-        reason = ERR_reason_error_string(code);
+        reason =
+            ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
         if (reason == NULL) {
             snprintf(number, sizeof(number), "error %08lX", code);
             reason = number;

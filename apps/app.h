@@ -52,6 +52,12 @@ struct app_provider {
  */
 int app_provider_load(const struct app_provider *options, OSSL_LIB_CTX **libctx);
 
+/* --config, else DOT2HSM_CONF, else NULL. */
+const char *app_conf_path(const struct app_provider *options);
+
+/* Is this one of the options of the provider? */
+bool app_provider_option_known(const char *name);
+
 /* A private key by URI (pkcs11:..., file:...) or path of a PEM file. Says why on failure. */
 int app_key_open(OSSL_LIB_CTX *libctx, const char *uri, EVP_PKEY **key);
 
@@ -66,7 +72,7 @@ int app_file_write(const char *path, const uint8_t *octets, size_t size, unsigne
  */
 struct app_conf_key {
     const char *section;
-    const char *key; /* NULL: any key is allowed in this section (the provider's own) */
+    const char *key; /* NULL: the options of the provider, dot2hsm-provider(7) */
 };
 int app_conf_load(const char *path, const struct app_conf_key *known, size_t count, CONF **conf);
 

@@ -19,7 +19,8 @@ static bool key_known(const char *section, const char *key, const struct app_con
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(known[i].section, section) == 0 &&
-            (known[i].key == NULL || strcmp(known[i].key, key) == 0))
+            (known[i].key == NULL ? app_provider_option_known(key)
+                                  : strcmp(known[i].key, key) == 0))
             return true;
     }
     return false;

@@ -20,13 +20,22 @@ static const char *const provider_options[] = {
     "block-sigpipe",     "login",    "module-init-args", "trace",
 };
 
-static bool option_known(const char *name)
+bool app_provider_option_known(const char *name)
 {
     for (size_t i = 0; i < sizeof(provider_options) / sizeof(provider_options[0]); i++) {
         if (strcmp(provider_options[i], name) == 0)
             return true;
     }
     return false;
+}
+
+const char *app_conf_path(const struct app_provider *options)
+{
+    const char *variable = secure_getenv("DOT2HSM_CONF");
+
+    if (options->config != NULL)
+        return options->config;
+    return variable != NULL && *variable != '\0' ? variable : NULL;
 }
 
 /* The first directory that has the module; path gets room for 4096 octets. */
@@ -85,44 +94,49 @@ static bool put_option(BIO *bio, const char *name, const char *value)
     return BIO_puts(bio, "\"\n") > 0;
 }
 
-/* The [provider] section of the file, less what the command line says. */
-static int put_file_options(BIO *bio, const char *path, const struct app_provider *options)
+static int put_section(BIO *bio, const char *path, const CONF *conf, const char *section,
+                       const struct app_provider *options)
 {
     STACK_OF(CONF_VALUE) * values;
     const CONF_VALUE *value;
-    CONF *conf = NCONF_new(NULL);
-    long line = 0;
-    int code = APP_USAGE;
 
-    if (conf == NULL || NCONF_load(conf, path, &line) <= 0) {
-        app_error_openssl("%s cannot be read (line %ld)", path, line);
-        goto out;
-    }
     ERR_set_mark();
-    values = NCONF_get_section(conf, "provider");
+    values = NCONF_get_section(conf, section);
     ERR_pop_to_mark();
     for (int i = 0; values != NULL && i < sk_CONF_VALUE_num(values); i++) {
         value = sk_CONF_VALUE_value(values, i);
-        if (!option_known(value->name)) {
-            app_error("%s: [provider]: unknown key \"%s\"", path, value->name);
-            goto out;
+        if (!app_provider_option_known(value->name)) {
+            app_error("%s: [%s]: unknown key \"%s\"", path, section, value->name);
+            return APP_USAGE;
         }
         if ((options->module != NULL && strcmp(value->name, "pkcs11-module") == 0) ||
             (options->token != NULL && strcmp(value->name, "token") == 0) ||
             (options->pin_source != NULL && strcmp(value->name, "pin-source") == 0))
             continue;
         if (!put_option(bio, value->name, value->value))
-            goto out;
+            return APP_USAGE;
     }
-    code = APP_OK;
-out:
+    return APP_OK;
+}
+
+/* The provider's options in the file, less what the command line says. */
+static int put_file_options(BIO *bio, const char *path, const struct app_provider *options)
+{
+    CONF *conf = NCONF_new(NULL);
+    long line = 0;
+    int code = APP_USAGE;
+
+    if (conf == NULL || NCONF_load(conf, path, &line) <= 0)
+        app_error_openssl("%s cannot be read (line %ld)", path, line);
+    else
+        code = put_section(bio, path, conf, "provider", options);
     NCONF_free(conf);
     return code;
 }
 
 static int put_configuration(BIO *bio, const struct app_provider *options)
 {
-    const char *file = options->config != NULL ? options->config : secure_getenv("DOT2HSM_CONF");
+    const char *file = app_conf_path(options);
     char module[4096];
 
     if (!find_module(module)) {

@@ -146,11 +146,35 @@ static int option_set(struct p11_config *options, const struct option *option, c
     return ok;
 }
 
-/* A file of our own: options in NCONF's form, without a section. */
+static int read_section(struct p11_config *options, const CONF *conf, const char *section,
+                        const char *path)
+{
+    STACK_OF(CONF_VALUE) *values = NULL;
+
+    ERR_set_mark();
+    values = NCONF_get_section(conf, section);
+    ERR_pop_to_mark();
+    for (int i = 0; i < sk_CONF_VALUE_num(values); i++) {
+        const CONF_VALUE *value = sk_CONF_VALUE_value(values, i);
+        const struct option *option = option_find(value->name);
+
+        if (option == NULL) {
+            PROV_RAISE(PROV_R_OPTION, "unknown option %s in %s", value->name, path);
+            return 0;
+        }
+        if (!option_set(options, option, value->value, path))
+            return 0;
+    }
+    return 1;
+}
+
+/*
+ * A file of our own in NCONF's form: options without a section, or in the section [provider] of a
+ * file that the programs read too; their other sections are not looked at here.
+ */
 static int read_file(struct p11_config *options, const char *path)
 {
     CONF *conf = NCONF_new(NULL);
-    STACK_OF(CONF_VALUE) *values = NULL;
     long line = 0;
     int ok = 0;
 
@@ -165,19 +189,9 @@ static int read_file(struct p11_config *options, const char *path)
             PROV_RAISE(PROV_R_OPTION, "%s cannot be read", path);
         goto out;
     }
-    values = NCONF_get_section(conf, "default");
-    for (int i = 0; i < sk_CONF_VALUE_num(values); i++) {
-        const CONF_VALUE *value = sk_CONF_VALUE_value(values, i);
-        const struct option *option = option_find(value->name);
-
-        if (option == NULL) {
-            PROV_RAISE(PROV_R_OPTION, "unknown option %s in %s", value->name, path);
-            goto out;
-        }
-        if (!option_set(options, option, value->value, path))
-            goto out;
-    }
-    ok = 1;
+    if (read_section(options, conf, "default", path) &&
+        read_section(options, conf, "provider", path))
+        ok = 1;
 out:
     NCONF_free(conf);
     return ok;

@@ -6,11 +6,15 @@
 
 /* Every section and key that a configuration of dot2hsm may have. */
 static const struct app_conf_key conf_keys[] = {
-    {"provider", NULL}, /* app_provider_load() knows the keys */
-    {"ee", "ra-url"},          {"ee", "tls-root"},
-    {"ee", "resolve"},         {"ee", "enrollment-certificate"},
-    {"ee", "enrollment-key"},  {"ee", "download-header"},
-    {"ee", "connect-timeout"}, {"ee", "stall-timeout"},
+    {"provider", NULL},
+    {"ee", "ra-url"},
+    {"ee", "tls-root"},
+    {"ee", "resolve"},
+    {"ee", "enrollment-certificate"},
+    {"ee", "enrollment-key"},
+    {"ee", "download-header"},
+    {"ee", "connect-timeout"},
+    {"ee", "stall-timeout"},
     {"ee", "max-size"},
 };
 
@@ -76,11 +80,9 @@ bool command_provider_option(int option, const char *value, struct app_provider 
 
 int command_conf_load(const struct app_provider *provider, CONF **conf)
 {
-    const char *path = provider->config;
+    const char *path = app_conf_path(provider);
 
     *conf = NULL;
-    if (path == NULL)
-        path = secure_getenv("DOT2HSM_CONF");
     if (path == NULL)
         return APP_OK;
     return app_conf_load(path, conf_keys, sizeof(conf_keys) / sizeof(conf_keys[0]), conf);

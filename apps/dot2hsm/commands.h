@@ -17,6 +17,8 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
+int cmd_keys(int argc, char **argv);
+
 /*
  * Runs the command that argv[1] names, or prints the list (--help), or says what is wrong
  * (APP_USAGE). For the program itself and for a command that has commands of its own, such as

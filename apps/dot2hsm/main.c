@@ -14,6 +14,7 @@ static int cmd_version(int argc, char **argv)
 
 /* One line a command; each stands in cmd_NAME.c. */
 static const struct command commands[] = {
+    {"keys", "list, make and delete keys in tokens", cmd_keys},
     {"version", "the version of this program", cmd_version},
 };
 

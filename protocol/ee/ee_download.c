@@ -100,8 +100,8 @@ static enum ee_status finish(struct ee_transfer *t, enum ee_status status)
     if (part->fd < 0)
         return status;
     /* After an answer that does not fit, the next try must not ask the same again. */
-    if (status == EE_NOT_MODIFIED || (status == EE_E_RESPONSE && t->ranged) || part->size == 0
-        || part->etag[0] == '\0')
+    if (status == EE_NOT_MODIFIED || (status == EE_E_RESPONSE && t->ranged) || part->size == 0 ||
+        part->etag[0] == '\0')
         ee_part_discard(part);
     else if (ee_part_checkpoint(part, NULL) != EE_OK && status == EE_E_ABORTED)
         return ee_fail(t->error, EE_E_FILE, "%s: the part cannot be kept", part->path);
