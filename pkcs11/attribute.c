@@ -10,17 +10,24 @@
 /* More objects than this under one URI is a token that answers nonsense. */
 #define MOST_OBJECTS 65536
 
-CK_RV p11_search(struct p11_op *op, CK_ATTRIBUTE *want, size_t count, CK_OBJECT_HANDLE **handles,
-                 size_t *found)
+CK_RV p11_search(struct p11_op *op, const CK_ATTRIBUTE *want, size_t count,
+                 CK_OBJECT_HANDLE **handles, size_t *found)
 {
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE template[6] = {{CKA_TOKEN, &yes, sizeof(yes)}};
     CK_OBJECT_HANDLE *list = NULL;
     size_t used = 0;
     size_t room = 0;
     CK_ULONG got = 0;
-    CK_RV rv = P11_CALL(op, C_FindObjectsInit, op->session.handle, want, (CK_ULONG)count);
+    CK_RV rv;
 
     *handles = NULL;
     *found = 0;
+    if (count > 5)
+        return CKR_ARGUMENTS_BAD;
+    /* Token objects only: copies of keys, ours or the application's, have the same names. */
+    memcpy(template + 1, want, count * sizeof(*want));
+    rv = P11_CALL(op, C_FindObjectsInit, op->session.handle, template, (CK_ULONG)(count + 1));
     if (rv != CKR_OK)
         return rv;
     do {

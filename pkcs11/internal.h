@@ -72,7 +72,8 @@ struct p11_uri {
     bool has_label, has_id;
     const uint8_t *label, *id; /* not terminated */
     size_t label_size, id_size;
-    const char *pin_value, *pin_source;
+    const char *pin_source;
+    struct p11_pin *pin; /* pin-value; p11-kit's copy is cleansed */
 };
 enum p11_status p11_uri_parse(const p11_ctx *ctx, const char *text, struct p11_uri **uri);
 void p11_uri_free(struct p11_uri *uri);
@@ -95,6 +96,8 @@ struct p11_pin {
 /* One page of its own: locked, not in core dumps, cleansed when freed. */
 struct p11_pin *p11_pin_new(void);
 void p11_pin_free(struct p11_pin *pin);
+/* Locks it in memory again, which a child does not inherit. */
+void p11_pin_lock(struct p11_pin *pin);
 bool p11_pin_equal(const struct p11_pin *a, const struct p11_pin *b);
 /*
  * The PIN for a token: the URI's pin-value or pin-source, the default token's, the
@@ -143,6 +146,7 @@ struct p11_module {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     enum p11_module_state state;
+    bool known;      /* was ready once: info and softhsm are set, and stay */
     bool owner;      /* C_Initialize answered CKR_OK to us */
     bool inherited;  /* initialised before a fork: never finalised in this process */
     bool busy;       /* being initialised: nobody enters */
@@ -184,7 +188,7 @@ struct p11_op {
     enum p11_status status; /* of this library, when a step fails without a CKR of its own */
     const char *detail;
     bool session_missing; /* the token has no session left; wait for one of ours */
-    bool recoverable;     /* the slots could not be listed, but a rebuild may help */
+    bool recoverable;     /* the slots could not be listed, but trying again may help */
     size_t slot_total;    /* slots of the last listing, with or without a token */
     bool sigpipe_pending, sigpipe_shielded;
     sigset_t old_mask;
@@ -192,6 +196,8 @@ struct p11_op {
 
 void p11_op_init(struct p11_op *op, p11_ctx *ctx, const char *uri);
 bool p11_op_expired(const struct p11_op *op);
+/* The back-off between two tries to reach a module; none after the deadline. */
+void p11_op_pause(const struct p11_op *op, unsigned ms);
 /* Into and out of the module; P11_E_EXITING, P11_E_DEADLINE, P11_E_MODULE, already raised. */
 enum p11_status p11_enter(struct p11_op *op);
 void p11_leave(struct p11_op *op);
@@ -232,6 +238,7 @@ struct p11_token {
     unsigned idle_count, open_count, limit;
     bool copy_reserved; /* one of `limit` is kept for the copies of keys */
     bool login_open, logged_in, copy_open, copy_busy;
+    bool login_lost; /* the PIN that was right is refused now; what needs the login fails */
     CK_SESSION_HANDLE login_session; /* holds the login, used for nothing else */
     CK_SESSION_HANDLE copy_session;  /* holds the copies of keys, used for nothing else */
     struct p11_pin *pin, *refused;
@@ -253,8 +260,8 @@ bool p11_token_logged_in(struct p11_token *token);
  */
 enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bool private_wanted,
                                 p11_pin_fn *prompt, void *prompt_arg, bool *without);
-/* C_OpenSession and C_Login with the PIN that was accepted before. Inside the module. */
-CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, bool login, CK_SESSION_HANDLE *session);
+/* C_OpenSession, and C_Login with the PIN that was accepted before, if one was. Inside. */
+CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, CK_SESSION_HANDLE *session);
 /* Whether the token's sessions and login are as they should be. Inside the module. */
 bool p11_login_alive(struct p11_op *op);
 /* The login that a key with CKA_ALWAYS_AUTHENTICATE wants between C_SignInit and C_Sign. */
@@ -281,8 +288,9 @@ struct p11_buffer {
     uint8_t *octets;
     size_t size;
 };
-CK_RV p11_search(struct p11_op *op, CK_ATTRIBUTE *want, size_t count, CK_OBJECT_HANDLE **handles,
-                 size_t *found);
+/* Token objects with these attributes (five at most). */
+CK_RV p11_search(struct p11_op *op, const CK_ATTRIBUTE *want, size_t count,
+                 CK_OBJECT_HANDLE **handles, size_t *found);
 CK_RV p11_attribute(struct p11_op *op, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
                     struct p11_buffer *value);
 /* Reads CK_BBOOL attributes; values[i] is -1 where the token gives none. */

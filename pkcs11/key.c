@@ -180,13 +180,19 @@ static CK_RV destroy_copy(struct p11_op *op, void *arg)
 /* Session objects live until their session is closed, which in a server may be never. */
 void p11_key_drop_copy(p11_key *key)
 {
+    struct p11_token *token = key->token;
     struct p11_op op;
+    bool there;
 
-    if (!key->has_copy || atomic_load(&p11_exiting) || p11_inside_here != 0)
+    if (atomic_load(&p11_exiting) || p11_inside_here != 0)
+        return;
+    pthread_mutex_lock(&token->lock);
+    there = key->has_copy && key->generation == token->generation &&
+            token->module_generation == atomic_load(&token->module->generation);
+    pthread_mutex_unlock(&token->lock);
+    if (!there)
         return;
     key_op_init(&op, key);
-    if (key->generation != key->token->generation)
-        return;
     ERR_set_mark();
     (void)p11_run_once(&op, destroy_copy, key);
     ERR_pop_to_mark();

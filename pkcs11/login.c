@@ -28,11 +28,18 @@ static CK_RV open_and_login(struct p11_op *op, CK_SLOT_ID slot, const struct p11
     return rv;
 }
 
-CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, bool login, CK_SESSION_HANDLE *session)
+CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, CK_SESSION_HANDLE *session)
 {
     struct p11_token *token = op->token;
-    CK_RV rv = open_and_login(op, slot, login ? token->pin : NULL, session);
+    CK_RV rv;
 
+    if (token->login_lost) {
+        op->call = "C_Login";
+        return CKR_PIN_INCORRECT;
+    }
+    if (token->logged_in)
+        p11_pin_lock(token->pin);
+    rv = open_and_login(op, slot, token->logged_in ? token->pin : NULL, session);
     /* A PIN that was right and is not any more: it is not tried a second time either. */
     if (pin_refused(rv)) {
         pthread_mutex_lock(&token->lock);
@@ -40,6 +47,7 @@ CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, bool login, CK_SESSION
         token->refused = token->pin;
         token->pin = NULL;
         token->logged_in = false;
+        token->login_lost = true;
         pthread_mutex_unlock(&token->lock);
     }
     return rv;
@@ -137,6 +145,7 @@ out:
         token->login_session = session;
         token->login_open = true;
         token->logged_in = true;
+        token->login_lost = false;
         p11_pin_free(token->pin);
         token->pin = pin;
         pin = NULL;
@@ -154,12 +163,31 @@ out:
     return status;
 }
 
+static void set_lost(struct p11_token *token, bool lost)
+{
+    pthread_mutex_lock(&token->lock);
+    token->login_lost = token->login_lost || (lost && !token->logged_in);
+    pthread_mutex_unlock(&token->lock);
+}
+
+static bool forgive(struct p11_token *token)
+{
+    bool lost;
+
+    pthread_mutex_lock(&token->lock);
+    lost = token->login_lost;
+    token->login_lost = false;
+    pthread_mutex_unlock(&token->lock);
+    return lost;
+}
+
 enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bool private_wanted,
                                 p11_pin_fn *prompt, void *prompt_arg, bool *without)
 {
     struct p11_token *token = op->token;
     CK_FLAGS flags = token->info.flags;
     struct p11_pin *pin = NULL;
+    bool lost;
     enum p11_status status;
 
     *without = false;
@@ -167,6 +195,8 @@ enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bo
         return P11_OK;
     if (op->ctx->login == P11_AUTO && (!private_wanted || (flags & CKF_LOGIN_REQUIRED) == 0))
         return P11_OK;
+    /* A new PIN may be there for one that was refused: then sessions are wanted without a login. */
+    lost = forgive(token);
     status = p11_refresh(op);
     if (status != P11_OK || p11_token_logged_in(token))
         return status;
@@ -176,10 +206,13 @@ enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bo
             return p11_fail(op, P11_E_MEMORY, "no page for the PIN");
     } else {
         status = p11_pin_obtain(op, uri, prompt, prompt_arg, token->label, &pin);
-        if (status != P11_OK)
+        if (status != P11_OK) {
+            set_lost(token, lost);
             return status;
+        }
     }
     if (pin == NULL) {
+        set_lost(token, lost);
         *without = true;
         return P11_OK;
     }
@@ -190,5 +223,8 @@ enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bo
         p11_op_init(&again, op->ctx, op->uri);
         op->deadline = again.deadline;
     }
-    return login_with(op, pin);
+    status = login_with(op, pin);
+    if (status != P11_OK)
+        set_lost(token, lost);
+    return status;
 }

@@ -90,6 +90,7 @@ static enum p11_status start(struct p11_op *op, bool forked)
 {
     struct p11_module *module = op->module;
     enum p11_status status = load(op);
+    CK_INFO info;
     CK_RV rv;
 
     if (status != P11_OK)
@@ -107,12 +108,18 @@ static enum p11_status start(struct p11_op *op, bool forked)
         rv = CKR_OK;
     }
     if (rv == CKR_OK)
-        rv = P11_CALL(op, C_GetInfo, &module->info);
+        rv = P11_CALL(op, C_GetInfo, &info);
     p11_shield_end(op);
-    if (rv != CKR_OK)
+    if (rv != CKR_OK) {
+        op->recoverable = module->known; /* its HSM may be restarting */
         return p11_fail(op, P11_E_MODULE, "%s: %s: %s (0x%lx)", module->path, op->call,
                         p11_ckr_name(rv), rv);
-    module->softhsm = memcmp(module->info.manufacturerID, "SoftHSM", 7) == 0;
+    }
+    if (!module->known) {
+        module->info = info;
+        module->softhsm = memcmp(info.manufacturerID, "SoftHSM", 7) == 0;
+        module->known = true;
+    }
     p11_process_setup_exit();
     return P11_OK;
 }

@@ -31,6 +31,14 @@ bool p11_op_expired(const struct p11_op *op)
            (now.tv_sec == op->deadline.tv_sec && now.tv_nsec >= op->deadline.tv_nsec);
 }
 
+void p11_op_pause(const struct p11_op *op, unsigned ms)
+{
+    struct timespec pause = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+    if (!p11_op_expired(op) && !atomic_load(&p11_exiting))
+        nanosleep(&pause, NULL);
+}
+
 /*
  * A module that talks over a socket raises SIGPIPE when the other side is gone. It is blocked in
  * this thread for the time of the operation, and one that has come meanwhile is taken off.

@@ -25,10 +25,16 @@ struct p11_pin *p11_pin_new(void)
 
     if (page == MAP_FAILED)
         return NULL;
-    /* A process may be allowed to lock no memory at all; the PIN is still kept out of dumps. */
-    (void)mlock(page, size);
+    p11_pin_lock(page);
     (void)madvise(page, size, MADV_DONTDUMP);
     return page;
+}
+
+void p11_pin_lock(struct p11_pin *pin)
+{
+    /* A process may be allowed to lock no memory at all; the PIN is still kept out of dumps. */
+    if (pin != NULL)
+        (void)mlock(pin, page_size());
 }
 
 void p11_pin_free(struct p11_pin *pin)
@@ -164,18 +170,18 @@ enum p11_status p11_pin_obtain(struct p11_op *op, const struct p11_uri *uri, p11
 {
     const struct p11_uri *default_token = op->ctx->token;
     const char *source = NULL;
-    const char *value = NULL;
+    const struct p11_pin *value = NULL;
     struct p11_pin *pin = NULL;
     enum p11_status status = P11_OK;
     bool had = true;
 
     *result = NULL;
-    if (uri->pin_value != NULL)
-        value = uri->pin_value;
+    if (uri->pin != NULL)
+        value = uri->pin;
     else if (uri->pin_source != NULL)
         source = uri->pin_source;
-    else if (default_token != NULL && default_token->pin_value != NULL)
-        value = default_token->pin_value;
+    else if (default_token != NULL && default_token->pin != NULL)
+        value = default_token->pin;
     else if (default_token != NULL && default_token->pin_source != NULL)
         source = default_token->pin_source;
     else
@@ -186,7 +192,7 @@ enum p11_status p11_pin_obtain(struct p11_op *op, const struct p11_uri *uri, p11
     if (pin == NULL)
         return p11_fail(op, P11_E_MEMORY, "no page for the PIN: %s", strerror(errno));
     if (value != NULL)
-        status = take_string(op, "pin-value", value, pin);
+        *pin = *value;
     else if (source != NULL)
         status = read_source(op, source, pin);
     else

@@ -94,11 +94,19 @@ static enum p11_status renew(struct p11_op *op, CK_RV *rv)
             /* p11_enter() may have initialised a forked module on the way. */
             module_generation = atomic_load(&op->module->generation);
         }
+        ERR_set_mark();
+        op->recoverable = false;
         status = p11_enter(op);
+        if (status != P11_OK && op->recoverable) {
+            ERR_pop_to_mark();
+            *rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+            return P11_OK;
+        }
+        ERR_clear_last_mark();
         if (status != P11_OK)
             return status;
         drop_sessions(op);
-        *rv = p11_login_again(op, slot, token->logged_in, &session);
+        *rv = p11_login_again(op, slot, &session);
         if (*rv == CKR_OK) {
             pthread_mutex_lock(&token->lock);
             token->slot = slot;
@@ -126,48 +134,43 @@ static bool module_alive(struct p11_op *op)
         if (t != op->token)
             others[count++] = t;
     pthread_mutex_unlock(&op->module->lock);
-    if (count == 0 || p11_enter(op) != P11_OK)
+    if (count == 0)
         return false;
-    for (size_t i = 0; i < count && !alive; i++) {
-        struct p11_op other = *op;
+    ERR_set_mark();
+    if (p11_enter(op) == P11_OK) {
+        for (size_t i = 0; i < count && !alive; i++) {
+            struct p11_op other = *op;
 
-        other.token = others[i];
-        alive = p11_login_alive(&other);
+            other.token = others[i];
+            alive = p11_login_alive(&other);
+        }
+        p11_leave(op);
     }
-    p11_leave(op);
+    ERR_pop_to_mark();
     return alive;
 }
 
-static void pause_for(const struct p11_op *op, unsigned ms)
-{
-    struct timespec pause = {ms / 1000, (long)(ms % 1000) * 1000000};
-
-    if (!p11_op_expired(op))
-        nanosleep(&pause, NULL);
-}
-
 /* The token's busy flag is ours. */
-static enum p11_status rebuild(struct p11_op *op, bool new_process)
+static enum p11_status rebuild(struct p11_op *op)
 {
-    unsigned wait_ms = 20;
-    enum p11_status status;
     CK_RV rv = CKR_OK;
 
-    for (;;) {
+    for (unsigned wait_ms = 0;; wait_ms = wait_ms == 0 ? 20 : wait_ms < 640 ? wait_ms * 2 : 640) {
         unsigned long generation = atomic_load(&op->module->generation);
+        enum p11_status status = renew(op, &rv);
+        bool alive;
 
-        status = renew(op, &rv);
         if (status != P11_OK || rv == CKR_OK)
             return status;
-        if (!p11_ckr_recoverable(rv) || (new_process && op->module->inherited))
+        if (!p11_ckr_recoverable(rv))
             return p11_fail_ckr(op, rv);
         if (p11_op_expired(op))
-            return p11_fail(op, P11_E_DEADLINE, "the token did not come back in %u ms: %s",
-                            op->ctx->deadline_ms, p11_ckr_name(rv));
-        if (wait_ms > 20 || module_alive(op))
-            pause_for(op, wait_ms);
-        wait_ms = wait_ms < 640 ? wait_ms * 2 : wait_ms;
-        if (!module_alive(op)) {
+            return p11_fail(op, P11_E_DEADLINE, "the token did not come back in %u ms: %s: %s",
+                            op->ctx->deadline_ms, op->call, p11_ckr_name(rv));
+        alive = module_alive(op);
+        if (alive || wait_ms != 0)
+            p11_op_pause(op, wait_ms != 0 ? wait_ms : 20);
+        if (!alive) {
             status = p11_module_reinit(op, generation);
             if (status != P11_OK)
                 return status;
@@ -183,7 +186,7 @@ static enum p11_status claimed_rebuild(struct p11_op *op, unsigned long generati
 
     if (status != P11_OK || done)
         return status;
-    status = rebuild(op, generation == 0);
+    status = rebuild(op);
     pthread_mutex_lock(&token->lock);
     token->busy = false;
     pthread_cond_broadcast(&token->cond);

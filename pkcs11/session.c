@@ -72,6 +72,18 @@ static bool current(struct p11_op *op)
     return same;
 }
 
+/* A session of this time, and not one too many since the limit was lowered. */
+static bool keepable(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+    bool room;
+
+    pthread_mutex_lock(&token->lock);
+    room = token->open_count <= working_limit(token);
+    pthread_mutex_unlock(&token->lock);
+    return room && current(op);
+}
+
 /* Gives a place in the pool back, with its session if that is to be kept. */
 static void give_back(struct p11_op *op, bool keep)
 {
@@ -79,11 +91,11 @@ static void give_back(struct p11_op *op, bool keep)
 
     pthread_mutex_lock(&token->lock);
     if (op->session.generation == token->generation) {
-        if (keep)
+        if (keep && token->idle_count < P11_MOST_SESSIONS)
             token->idle[token->idle_count++] = op->session;
         else
             token->open_count--;
-        pthread_cond_signal(&token->cond);
+        pthread_cond_broadcast(&token->cond); /* those who wait do not all wait for this */
     }
     pthread_mutex_unlock(&token->lock);
 }
@@ -127,7 +139,7 @@ static CK_RV work_on_session(struct p11_op *op, bool open_one, CK_SESSION_HANDLE
         return rv;
     }
     rv = work(op, arg);
-    if (rv == CKR_OK && !op->session.rw && current(op)) {
+    if (rv == CKR_OK && !op->session.rw && keepable(op)) {
         give_back(op, true);
         return rv;
     }

@@ -49,15 +49,12 @@ static CK_RV delete_objects(struct p11_op *op, void *arg)
     for (size_t i = 0; rv == CKR_OK && i < 3; i++) {
         CK_OBJECT_CLASS class_ = classes[i].class_;
         CK_ATTRIBUTE want[4];
-        CK_BBOOL yes = CK_TRUE;
         CK_OBJECT_HANDLE *handles = NULL;
         size_t count = p11_uri_template(delete->uri, &class_, want);
         size_t found = 0;
 
         if ((delete->uri->classes & classes[i].bit) == 0)
             continue;
-        /* Session objects are copies, ours or another's, and go with their session. */
-        want[count++] = (CK_ATTRIBUTE){CKA_TOKEN, &yes, sizeof(yes)};
         rv = p11_search(op, want, count, &handles, &found);
         for (size_t k = 0; rv == CKR_OK && k < found; k++) {
             rv = P11_CALL(op, C_DestroyObject, op->session.handle, handles[k]);

@@ -112,40 +112,35 @@ static bool matches(struct p11_op *op, const struct p11_uri *uri, const struct p
 }
 
 /*
- * The slots, and once more after a new C_Initialize if a module on a socket shows none: that is
- * what it answers while its server is away.
+ * The slots; while there is none to be had, again after a new C_Initialize, until the deadline. A
+ * module on a socket shows no slots, without an error, while its server is away.
  */
 static enum p11_status list_slots(struct p11_op *op, struct p11_slot **slots, size_t *count)
 {
-    unsigned long generation = atomic_load(&op->module->generation);
-    unsigned wait_ms = 50;
-    enum p11_status status;
+    unsigned wait_ms = 20;
 
     for (;;) {
-        struct timespec pause = {wait_ms / 1000, (long)(wait_ms % 1000) * 1000000};
+        unsigned long generation = atomic_load(&op->module->generation);
+        enum p11_status status;
+        bool away;
 
         ERR_set_mark();
         status = p11_slots_list(op, slots, count);
-        if (status == P11_OK && !(op->slot_total == 0 && op->module->socket))
-            break;
-        if (status != P11_OK && !op->recoverable)
-            break;
-        if (p11_op_expired(op))
-            break;
+        away = status == P11_OK ? op->slot_total == 0 && op->module->socket : op->recoverable;
+        if (!away || p11_op_expired(op)) {
+            ERR_clear_last_mark();
+            return status;
+        }
+        ERR_pop_to_mark();
         OPENSSL_free(*slots);
         *slots = NULL;
         *count = 0;
-        if (generation != atomic_load(&op->module->generation))
-            nanosleep(&pause, NULL);
-        wait_ms = wait_ms < 800 ? wait_ms * 2 : wait_ms;
-        generation = atomic_load(&op->module->generation);
-        ERR_pop_to_mark();
         status = p11_module_reinit(op, generation);
         if (status != P11_OK)
             return status;
+        p11_op_pause(op, wait_ms);
+        wait_ms = wait_ms < 640 ? wait_ms * 2 : wait_ms;
     }
-    ERR_clear_last_mark();
-    return status;
 }
 
 enum p11_status p11_tokens_match(struct p11_op *op, const struct p11_uri *uri,

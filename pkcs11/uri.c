@@ -109,16 +109,27 @@ static bool same_name(const char *name, const char *path)
     return strncmp(base, name, size) == 0 && (base[size] == '.' || base[size] == '\0');
 }
 
+/* p11-kit frees its copy of a PIN as it is. */
+static void cleanse_kit(P11KitUri *kit)
+{
+    char *pin = (char *)(uintptr_t)p11_kit_uri_get_pin_value(kit);
+
+    if (pin != NULL)
+        OPENSSL_cleanse(pin, strlen(pin));
+    p11_kit_uri_set_pin_value(kit, NULL);
+}
+
 static enum p11_status check_query(const struct p11_op *op, const p11_ctx *ctx, struct p11_uri *uri)
 {
     const char *path = p11_kit_uri_get_module_path(uri->kit);
     const char *name = p11_kit_uri_get_module_name(uri->kit);
 
-    uri->pin_value = p11_kit_uri_get_pin_value(uri->kit);
+    const char *value = p11_kit_uri_get_pin_value(uri->kit);
+
     uri->pin_source = p11_kit_uri_get_pin_source(uri->kit);
-    if (uri->pin_value != NULL && !ctx->allow_pin_value)
+    if (value != NULL && !ctx->allow_pin_value)
         return p11_fail(op, P11_E_URI, "pin-value in a URI is not allowed by the configuration");
-    if (uri->pin_value != NULL && uri->pin_source != NULL)
+    if (value != NULL && uri->pin_source != NULL)
         return p11_fail(op, P11_E_URI, "both pin-value and pin-source");
     if (uri->pin_source != NULL && !p11_pin_source_valid(uri->pin_source))
         return p11_fail(op, P11_E_URI,
@@ -127,6 +138,16 @@ static enum p11_status check_query(const struct p11_op *op, const p11_ctx *ctx, 
         return p11_fail(op, P11_E_URI, "module-path is not the configured module");
     if (name != NULL && !same_name(name, ctx->module_path))
         return p11_fail(op, P11_E_URI, "module-name is not the configured module's");
+    if (value == NULL)
+        return P11_OK;
+    if (value[0] == '\0' || strlen(value) > P11_PIN_MAX)
+        return p11_fail(op, P11_E_URI, "pin-value is empty or longer than 255 octets");
+    uri->pin = p11_pin_new();
+    if (uri->pin == NULL)
+        return p11_fail(op, P11_E_MEMORY, "no page for the PIN");
+    uri->pin->size = strlen(value);
+    memcpy(uri->pin->octets, value, uri->pin->size);
+    cleanse_kit(uri->kit);
     return P11_OK;
 }
 
@@ -227,13 +248,10 @@ void p11_uri_free(struct p11_uri *uri)
     if (uri == NULL)
         return;
     if (uri->kit != NULL) {
-        /* p11-kit's copy of the PIN is not cleansed by p11_kit_uri_free(). */
-        char *pin = (char *)(uintptr_t)p11_kit_uri_get_pin_value(uri->kit);
-
-        if (pin != NULL)
-            OPENSSL_cleanse(pin, strlen(pin));
+        cleanse_kit(uri->kit);
         p11_kit_uri_free(uri->kit);
     }
+    p11_pin_free(uri->pin);
     OPENSSL_free(uri->shown);
     OPENSSL_free(uri);
 }

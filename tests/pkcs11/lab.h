@@ -46,6 +46,49 @@ enum p11_status lab_sign(p11_key *key);
 
 /* The module itself: the same copy that the library uses. */
 CK_FUNCTION_LIST *lab_cryptoki(void);
+/* A session of the test's own; the login is the process's. */
+CK_SESSION_HANDLE lab_session(void);
+
+/* A key made by libcrypto. */
+struct lab_software_key {
+    enum p11_curve curve;
+    uint8_t value[48], point[97];
+    size_t size;
+};
+void lab_software(enum p11_curve curve, struct lab_software_key *key);
+/* C_CreateObject of its private half: sensitive and not extractable, as far as told. */
+CK_RV lab_import(const struct lab_software_key *key, const char *label, const char *id,
+                 bool sensitive, bool extractable, bool explicit_params);
+/* C_CreateObject of its public half, CKA_EC_POINT in an OCTET STRING or raw. */
+CK_RV lab_import_public(const struct lab_software_key *key, const char *label, const char *id,
+                        bool raw, bool explicit_params);
+
+/*
+ * Counts the calls into the module from now on: its function list, which it hands out by pointer,
+ * gets functions in between. lab_fail_next makes the next call of one kind fail with that answer.
+ */
+enum lab_call {
+    LAB_LOGIN,
+    LAB_OPEN_SESSION,
+    LAB_SESSION_INFO,
+    LAB_FIND,
+    LAB_GET_ATTRIBUTE,
+    LAB_SIGN_INIT,
+    LAB_SIGN,
+    LAB_DERIVE,
+    LAB_DESTROY,
+    LAB_COPY,
+    LAB_FINALIZE,
+    LAB_CALLS
+};
+extern _Atomic unsigned lab_count[LAB_CALLS];
+extern _Atomic unsigned lab_most_sessions; /* open at one time */
+void lab_count_calls(void);
+void lab_count_reset(void);
+unsigned lab_count_all(void);
+void lab_fail_next(enum lab_call call, CK_RV rv, unsigned times);
+/* Makes every C_Sign take this long. */
+extern _Atomic unsigned lab_sign_ms;
 /* The slot of a token, from the module. */
 CK_SLOT_ID lab_slot(const char *label);
 /* The reason of the last error on the queue, which is cleared; text goes to lab_error. */
