@@ -63,4 +63,12 @@ bool command_provider_option(int option, const char *value, struct app_provider 
  */
 int command_conf_load(const struct app_provider *provider, CONF **conf);
 
+int cmd_hash(int argc, char **argv);
+int cmd_inspect(int argc, char **argv);
+int cmd_lab(int argc, char **argv);
+int cmd_ra(int argc, char **argv);
+int cmd_recode(int argc, char **argv);
+int cmd_sign(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+
 #endif

@@ -15,6 +15,11 @@ static int cmd_version(int argc, char **argv)
 /* One line a command; each stands in cmd_NAME.c. */
 static const struct command commands[] = {
     {"keys", "list, make and delete keys in tokens", cmd_keys},
+    {"sign", "sign a file with a key that a URI names", cmd_sign},
+    {"inspect", "show a structure as a tree", cmd_inspect},
+    {"recode", "decode strictly and encode again", cmd_recode},
+    {"hash", "hash and HashedId8 of a structure", cmd_hash},
+    {"ra", "the live store of a registration authority", cmd_ra},
     {"version", "the version of this program", cmd_version},
 };
 
