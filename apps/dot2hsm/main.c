@@ -18,7 +18,9 @@ static const struct command commands[] = {
     {"sign", "sign a file with a key that a URI names", cmd_sign},
     {"inspect", "show a structure as a tree", cmd_inspect},
     {"recode", "decode strictly and encode again", cmd_recode},
+    {"verify", "verify a certificate or a signed message", cmd_verify},
     {"hash", "hash and HashedId8 of a structure", cmd_hash},
+    {"lab", "a PKI for tests and demonstrations", cmd_lab},
     {"ra", "the live store of a registration authority", cmd_ra},
     {"version", "the version of this program", cmd_version},
 };
