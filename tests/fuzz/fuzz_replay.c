@@ -1,0 +1,77 @@
+/*
+ * fuzz_replay TYPE DIR...: what the fuzz target of a type does, for every file of the directories,
+ * and for each file cut at every place. For builds without libFuzzer.
+ */
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/fuzz/fuzz_coer.h"
+
+static unsigned replayed;
+
+static bool replay_file(const char *type, const char *path)
+{
+    uint8_t buffer[65536];
+    FILE *file = fopen(path, "rb");
+    size_t size;
+
+    if (file == NULL) {
+        perror(path);
+        return false;
+    }
+    size = fread(buffer, 1, sizeof(buffer), file);
+    fclose(file);
+    for (size_t length = 0; length <= size; length++) {
+        /* Of the exact size, so that a sanitizer sees a read past the end. */
+        uint8_t *data = malloc(length == 0 ? 1 : length);
+
+        if (data == NULL) {
+            return false;
+        }
+        memcpy(data, buffer, length);
+        fuzz_coer(type, data, length);
+        free(data);
+    }
+    replayed++;
+    return true;
+}
+
+static bool replay_directory(const char *type, const char *directory)
+{
+    DIR *files = opendir(directory);
+    struct dirent *entry;
+    bool is_right = files != NULL;
+
+    if (files == NULL) {
+        perror(directory);
+        return false;
+    }
+    while (is_right && (entry = readdir(files)) != NULL) {
+        char path[4096];
+
+        if (entry->d_name[0] != '.') {
+            snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
+            is_right = replay_file(type, path);
+        }
+    }
+    closedir(files);
+    return is_right;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: fuzz_replay TYPE DIR...\n");
+        return 2;
+    }
+    for (int i = 2; i < argc; i++) {
+        if (!replay_directory(argv[1], argv[i])) {
+            return 1;
+        }
+    }
+    printf("%s: %u files\n", argv[1], replayed);
+    return replayed == 0;
+}
