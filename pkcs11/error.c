@@ -80,9 +80,9 @@ enum p11_status p11_fail(const struct p11_op *op, enum p11_status status, const 
     ERR_new();
     ERR_set_debug(__FILE__, __LINE__, p11_status_name(status));
     if (uri != NULL)
-        ERR_set_error(p11_error_library(), status, "%s (%s)", detail, uri);
+        ERR_set_error(p11_error_library(), (int)status, "%s (%s)", detail, uri);
     else
-        ERR_set_error(p11_error_library(), status, "%s", detail);
+        ERR_set_error(p11_error_library(), (int)status, "%s", detail);
     return status;
 }
 
