@@ -85,8 +85,9 @@ struct prov_ctx {
 
 /*
  * The options: those of the provider's section of openssl.cnf, which stand before those of the
- * file that `config` or the environment's DOT2HSM_CONF names (options.c). NULL if they are good;
- * else what is wrong, for the caller to free.
+ * file that `config` or the environment's DOT2HSM_CONF names: what stands before any section there
+ * and in the section [provider] (options.c). NULL if they are good; else what is wrong, for the
+ * caller to free.
  */
 char *prov_options_read(struct p11_config *options, const OSSL_CORE_HANDLE *handle,
                         OSSL_FUNC_core_get_params_fn *core_get_params);

@@ -122,6 +122,15 @@ refused "unknown option max-sesions" \
     env OPENSSL_CONF="$lab/file.cnf" openssl pkey -in "$(uri P-256)" -noout
 printf 'pkcs11-module = %s\npin-source = file:%s\n' $module "$lab/pin" >"$lab/dot2hsm.conf"
 OPENSSL_CONF="$lab/file.cnf" openssl pkey -in "$(uri P-256)" -noout
+printf '[program]\nother = thing\n[provider]\npkcs11-module = %s\npin-source = file:%s\n' $module \
+    "$lab/pin" >"$lab/dot2hsm.conf"
+OPENSSL_CONF="$lab/file.cnf" openssl pkey -in "$(uri P-256)" -noout
+configuration "$lab/none.cnf"
+DOT2HSM_CONF="$lab/dot2hsm.conf" OPENSSL_CONF="$lab/none.cnf" \
+    openssl pkey -in "$(uri P-256)" -noout
+printf '[provider]\nother = thing\n' >"$lab/dot2hsm.conf"
+refused "unknown option other" \
+    env OPENSSL_CONF="$lab/file.cnf" openssl pkey -in "$(uri P-256)" -noout
 (umask 077 && printf 000000 >"$lab/wrong")
 configuration "$lab/wrong.cnf" "pkcs11-module = $module" "pin-source = file:$lab/wrong"
 refused "P11_E_PIN" env OPENSSL_CONF="$lab/wrong.cnf" openssl pkey -in "$(uri P-256)" -noout
