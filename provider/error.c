@@ -27,6 +27,8 @@ static ERR_STRING_DATA reasons[] = {
     {ERR_PACK(0, 0, PROV_R_NOT_FOUND), "no object matches"},
     {ERR_PACK(0, 0, PROV_R_AMBIGUOUS), "more than one private key matches"},
     {ERR_PACK(0, 0, PROV_R_PEER), "bad peer key"},
+    {ERR_PACK(0, 0, PROV_R_CIPHERTEXT), "malformed ciphertext"},
+    {ERR_PACK(0, 0, PROV_R_TAG), "the tag does not match"},
     {0, NULL},
 };
 

@@ -1,4 +1,5 @@
 /* key.c: the life of a key object. */
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -93,4 +94,22 @@ int prov_key_set_token(struct prov_key *key, p11_key *token)
     key->token = token;
     key->has_private = true;
     return 1;
+}
+
+int prov_point_octets(const EVP_PKEY *software, uint8_t *point, size_t coordinate)
+{
+    BIGNUM *x = NULL, *y = NULL;
+    int ok = 0;
+
+    point[0] = 0x04;
+    if (EVP_PKEY_get_bn_param(software, OSSL_PKEY_PARAM_EC_PUB_X, &x) &&
+        EVP_PKEY_get_bn_param(software, OSSL_PKEY_PARAM_EC_PUB_Y, &y) &&
+        BN_bn2binpad(x, point + 1, (int)coordinate) > 0 &&
+        BN_bn2binpad(y, point + 1 + coordinate, (int)coordinate) > 0)
+        ok = 1;
+    else
+        PROV_RAISE(PROV_R_PEER, "its point cannot be read");
+    BN_free(x);
+    BN_free(y);
+    return ok;
 }

@@ -130,25 +130,6 @@ static int keyexch_set_peer(void *vctx, void *vpeer)
     return 1;
 }
 
-/* The peer's point as 04 || x || y. It was checked to be on the curve when the key was made. */
-static int peer_point(const struct keyexch *ctx, uint8_t *point, size_t coordinate)
-{
-    BIGNUM *x = NULL, *y = NULL;
-    int ok = 0;
-
-    point[0] = 0x04;
-    if (EVP_PKEY_get_bn_param(ctx->peer->software, OSSL_PKEY_PARAM_EC_PUB_X, &x) &&
-        EVP_PKEY_get_bn_param(ctx->peer->software, OSSL_PKEY_PARAM_EC_PUB_Y, &y) &&
-        BN_bn2binpad(x, point + 1, (int)coordinate) > 0 &&
-        BN_bn2binpad(y, point + 1 + coordinate, (int)coordinate) > 0)
-        ok = 1;
-    else
-        PROV_RAISE(PROV_R_PEER, "its point cannot be read");
-    BN_free(x);
-    BN_free(y);
-    return ok;
-}
-
 static int derive_in_token(struct keyexch *ctx, uint8_t *secret, size_t *size, size_t capacity)
 {
     uint8_t point[1 + 2 * PROV_MAX_COORDINATE];
@@ -166,8 +147,9 @@ static int derive_in_token(struct keyexch *ctx, uint8_t *secret, size_t *size, s
         PROV_RAISE(PROV_R_BUFFER, "%zu octets for a secret of %zu", capacity, coordinate);
         return 0;
     }
-    if (!peer_point(ctx, point, coordinate))
+    if (!prov_point_octets(ctx->peer->software, point, coordinate))
         return 0;
+    /* The point was checked to be on the curve when the key was made. */
     status = p11_key_derive(ctx->key->token, point, 1 + 2 * coordinate, secret, size);
     return status == P11_OK;
 }

@@ -40,6 +40,13 @@ static const OSSL_ALGORITHM keyexch_algorithms[] = {
     END_OF_ALGORITHMS,
 };
 
+static const OSSL_ALGORITHM asym_cipher_algorithms[] = {
+    /* Under the key type's name, as RSA's is: libcrypto asks the key's provider for the name. */
+    {"EC:id-ecPublicKey:1.2.840.10045.2.1", PROV_PROPERTIES, prov_asym_cipher_functions,
+     "ECIES of IEEE 1609.2"},
+    END_OF_ALGORITHMS,
+};
+
 static const OSSL_ALGORITHM store_algorithms[] = {
     {"pkcs11", PROV_PROPERTIES, prov_store_functions, "keys and certificates by RFC 7512 URI"},
     END_OF_ALGORITHMS,
@@ -60,8 +67,8 @@ static const struct {
     const OSSL_ALGORITHM *algorithms;
 } operations[] = {
     {OSSL_OP_KEYMGMT, keymgmt_algorithms}, {OSSL_OP_SIGNATURE, signature_algorithms},
-    {OSSL_OP_KEYEXCH, keyexch_algorithms}, {OSSL_OP_STORE, store_algorithms},
-    {OSSL_OP_ENCODER, encoder_algorithms},
+    {OSSL_OP_KEYEXCH, keyexch_algorithms}, {OSSL_OP_ASYM_CIPHER, asym_cipher_algorithms},
+    {OSSL_OP_STORE, store_algorithms},     {OSSL_OP_ENCODER, encoder_algorithms},
 };
 
 static const OSSL_ALGORITHM *provider_query_operation(void *vctx, int operation, int *no_cache)

@@ -29,6 +29,16 @@
  *   pkcs11_usage      UTF-8 string, "sign" (default), "derive" or "sign,derive". The key can do
  *                     this and nothing else.
  *
+ * ASYM_CIPHER EC (EVP_PKEY_encrypt and EVP_PKEY_decrypt): ECIES of IEEE 1609.2 clause 5.3.5, which
+ * wraps a key of 16 octets. P-256 and brainpoolP256r1 only.
+ *   p1                octet string of 32 octets, to set, and never absent: the clause makes P1 a
+ *                     SHA-256 hash in every case (of the recipient's certificate; where there is
+ *                     none, of the empty string). An init clears it.
+ *   ecies-refused     int, to get: 1 if the last decryption failed because of what was to be
+ *                     decrypted (its form, its point, its tag), 0 if for another reason, or not.
+ *   Output            V || C || T: the ephemeral point compressed (33 octets), the wrapped key
+ * (16), the tag (16). V may be uncompressed (65) in what is decrypted.
+ *
  * Results. As OpenSSL has it for providers: 1 or a pointer on success, 0 or NULL on failure, and
  * after a failure there is an entry in the error queue.
  */
@@ -54,6 +64,9 @@
 #define PROV_PARAM_SIGNATURE_FORMAT "signature-format"
 #define PROV_PARAM_PKCS11_URI "pkcs11_uri"
 #define PROV_PARAM_PKCS11_USAGE "pkcs11_usage"
+
+#define PROV_PARAM_P1 "p1"
+#define PROV_PARAM_ECIES_REFUSED "ecies-refused"
 
 #define PROV_MAX_COORDINATE 48
 #define PROV_MAX_DIGEST 48
@@ -127,6 +140,9 @@ int prov_key_set_token(struct prov_key *key, p11_key *token);
 int prov_key_set_point(struct prov_key *key, enum p11_curve curve, const uint8_t *point,
                        size_t size);
 
+/* The public point of a software key as 04 || x || y, 1 + 2 * coordinate octets. */
+int prov_point_octets(const EVP_PKEY *software, uint8_t *point, size_t coordinate);
+
 /* ---- tokens (token.c) ---- */
 
 /*
@@ -179,6 +195,8 @@ enum prov_reason {
     PROV_R_NOT_FOUND,
     PROV_R_AMBIGUOUS,
     PROV_R_PEER,
+    PROV_R_CIPHERTEXT,
+    PROV_R_TAG,
 };
 
 /* OpenSSL's number of our error library; loads its strings on first use. */
@@ -191,6 +209,7 @@ int prov_error_library(void);
 extern const OSSL_DISPATCH prov_keymgmt_ec_functions[];
 extern const OSSL_DISPATCH prov_signature_functions[];
 extern const OSSL_DISPATCH prov_keyexch_functions[];
+extern const OSSL_DISPATCH prov_asym_cipher_functions[];
 extern const OSSL_DISPATCH prov_store_functions[];
 extern const OSSL_DISPATCH prov_encoder_text_functions[];
 extern const OSSL_DISPATCH prov_encoder_spki_der_functions[];

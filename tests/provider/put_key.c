@@ -1,0 +1,105 @@
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <p11-kit/pkcs11.h>
+
+#include "tests/provider/put_key.h"
+#include "tests/provider/token_lab.h"
+
+static CK_SLOT_ID find_slot(CK_FUNCTION_LIST *f)
+{
+    CK_SLOT_ID slots[8];
+    unsigned long count = 8;
+
+    if (f->C_GetSlotList(1, slots, &count) != CKR_OK)
+        _exit(2);
+    for (unsigned long i = 0; i < count; i++) {
+        CK_TOKEN_INFO info;
+
+        if (f->C_GetTokenInfo(slots[i], &info) == CKR_OK &&
+            memcmp(info.label, LAB_TOKEN " ", sizeof(LAB_TOKEN)) == 0)
+            return slots[i];
+    }
+    _exit(3);
+}
+
+static void create(const char *label, uint8_t d[32], const uint8_t point[65])
+{
+    static uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+    uint8_t wrapped[67] = {0x04, 65}; /* DER OCTET STRING */
+    CK_OBJECT_CLASS private_ = CKO_PRIVATE_KEY, public_ = CKO_PUBLIC_KEY;
+    CK_KEY_TYPE ec = CKK_EC;
+    unsigned char yes = 1, no = 0;
+    uint8_t id[] = {(uint8_t)label[0], (uint8_t)label[strlen(label) - 1]};
+    CK_ATTRIBUTE private_key[] = {
+        {CKA_CLASS, &private_, sizeof(private_)},
+        {CKA_KEY_TYPE, &ec, sizeof(ec)},
+        {CKA_TOKEN, &yes, 1},
+        {CKA_PRIVATE, &yes, 1},
+        {CKA_SENSITIVE, &yes, 1},
+        {CKA_EXTRACTABLE, &no, 1},
+        {CKA_SIGN, &no, 1},
+        {CKA_DERIVE, &yes, 1},
+        {CKA_EC_PARAMS, p256, sizeof(p256)},
+        {CKA_VALUE, d, 32},
+        {CKA_LABEL, (void *)(uintptr_t)label, strlen(label)},
+        {CKA_ID, id, sizeof(id)},
+    };
+    CK_ATTRIBUTE public_key[] = {
+        {CKA_CLASS, &public_, sizeof(public_)},
+        {CKA_KEY_TYPE, &ec, sizeof(ec)},
+        {CKA_TOKEN, &yes, 1},
+        {CKA_PRIVATE, &no, 1},
+        {CKA_EC_PARAMS, p256, sizeof(p256)},
+        {CKA_EC_POINT, wrapped, sizeof(wrapped)},
+        {CKA_LABEL, (void *)(uintptr_t)label, strlen(label)},
+        {CKA_ID, id, sizeof(id)},
+    };
+    void *module = dlopen(LAB_MODULE, RTLD_NOW | RTLD_LOCAL);
+    CK_C_GetFunctionList list = NULL;
+    CK_FUNCTION_LIST *f = NULL;
+    CK_SESSION_HANDLE session = 0;
+    CK_OBJECT_HANDLE handle = 0;
+
+    memcpy(wrapped + 2, point, 65);
+    if (module != NULL)
+        *(void **)&list = dlsym(module, "C_GetFunctionList");
+    if (list == NULL || list(&f) != CKR_OK || f->C_Initialize(NULL) != CKR_OK)
+        _exit(1);
+    if (f->C_OpenSession(find_slot(f), CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session) !=
+            CKR_OK ||
+        f->C_Login(session, CKU_USER, (CK_UTF8CHAR_PTR)(uintptr_t)LAB_PIN, strlen(LAB_PIN)) !=
+            CKR_OK)
+        _exit(4);
+    if (f->C_CreateObject(session, private_key, sizeof(private_key) / sizeof(*private_key),
+                          &handle) != CKR_OK ||
+        f->C_CreateObject(session, public_key, sizeof(public_key) / sizeof(*public_key), &handle) !=
+            CKR_OK)
+        _exit(5);
+    f->C_Finalize(NULL);
+    _exit(0);
+}
+
+void lab_put_key(const char *label, const uint8_t d[32], const uint8_t point[65])
+{
+    uint8_t copy[32];
+    int status = 0;
+    pid_t child = 0;
+
+    memcpy(copy, d, sizeof(copy));
+    child = fork(); /* so that the module is not initialised in this process but by the provider */
+    assert_true(child >= 0);
+    if (child == 0)
+        create(label, copy, point);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
