@@ -11,6 +11,8 @@
 #include <openssl/store.h>
 #include <openssl/ui.h>
 
+#include "pkcs11/p11.h"
+
 #define MODULE_FILE "dot2hsm" DOT2HSM_MODULE_SUFFIX
 
 /* Options of the provider's section, dot2hsm-provider(7). */
@@ -198,6 +200,28 @@ out:
     return code;
 }
 
+/* The provider is another copy of pkcs11/, whose error library is known by its name. */
+static int key_failed(const char *uri)
+{
+    unsigned long causes[] = {ERR_peek_error(), ERR_peek_last_error()};
+    int code = APP_REFUSED;
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *library = ERR_lib_error_string(causes[i]);
+        int reason = ERR_GET_REASON(causes[i]);
+
+        if (library == NULL || strcmp(library, "dot2hsm pkcs11") != 0)
+            continue;
+        if (reason == P11_E_MODULE || reason == P11_E_NO_TOKEN || reason == P11_E_DEADLINE ||
+            reason == P11_E_TOKEN)
+            code = APP_UNREACHABLE;
+        else if (reason == P11_E_URI || reason == P11_E_CONFIG || reason == P11_E_PIN_SOURCE)
+            code = APP_USAGE;
+    }
+    app_error_openssl("the key %s cannot be opened", uri);
+    return code;
+}
+
 int app_key_open(OSSL_LIB_CTX *libctx, const char *uri, EVP_PKEY **key)
 {
     /* Without a method, a provider that wants a PIN is told that there is none. */
@@ -211,7 +235,7 @@ int app_key_open(OSSL_LIB_CTX *libctx, const char *uri, EVP_PKEY **key)
     ERR_clear_error();
     store = OSSL_STORE_open_ex(uri, libctx, NULL, prompt, NULL, NULL, NULL, NULL);
     if (store == NULL) {
-        app_error_openssl("the key %s cannot be opened", uri);
+        code = key_failed(uri);
         goto out;
     }
     OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY);
@@ -219,7 +243,7 @@ int app_key_open(OSSL_LIB_CTX *libctx, const char *uri, EVP_PKEY **key)
         info = OSSL_STORE_load(store);
         if (info == NULL) {
             if (OSSL_STORE_error(store)) {
-                app_error_openssl("the key %s cannot be opened", uri);
+                code = key_failed(uri);
                 goto out;
             }
             continue;

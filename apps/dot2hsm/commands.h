@@ -17,6 +17,7 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
+int cmd_ee(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 
 /*

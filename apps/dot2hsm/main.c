@@ -14,6 +14,7 @@ static int cmd_version(int argc, char **argv)
 
 /* One line a command; each stands in cmd_NAME.c. */
 static const struct command commands[] = {
+    {"ee", "download files from the RA", cmd_ee},
     {"keys", "list, make and delete keys in tokens", cmd_keys},
     {"sign", "sign a file with a key that a URI names", cmd_sign},
     {"inspect", "show a structure as a tree", cmd_inspect},
