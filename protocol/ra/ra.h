@@ -178,7 +178,9 @@ struct ra_server_config {     /* strings are copied; 0 or NULL = the default in 
     unsigned header_deadline; /* seconds for the TLS handshake and the headers [10] */
     unsigned body_deadline;   /* seconds [30] */
     unsigned idle_timeout;    /* seconds between requests [60] */
-    unsigned write_deadline;  /* seconds without progress of an answer [60] */
+    unsigned write_deadline;  /* seconds in which 16384 octets of an answer, or its end, must have
+                                 left for the peer [60] */
+    unsigned stop_deadline;   /* seconds that open requests have after ra_server_stop() [30] */
     unsigned max_connections; /* in all [10000] */
     unsigned max_per_address; /* from one address [100] */
     ra_log_fn *log;
@@ -197,6 +199,9 @@ uint16_t ra_server_port(const ra_server *server);
 int ra_server_run(ra_server *server);
 /* From any thread, not from a signal handler. */
 void ra_server_stop(ra_server *server);
+/* policy_file and chain_file as in the configuration. 0, or -1 with one sentence in text. */
+int ra_server_set_files(ra_server *server, const char *policy_file, const char *chain_file,
+                        char *text, size_t text_size);
 void ra_server_set_trust(ra_server *server, dot2_trust *trust);
 void ra_server_set_tls(ra_server *server, struct ssl_ctx_st *tls);
 void ra_server_free(ra_server *server);

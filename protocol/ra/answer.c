@@ -1,0 +1,487 @@
+/*
+ * answer.c: one request: where it goes, who may have it, which octets of it, or why not.
+ */
+#include "protocol/ra/http_range.h"
+#include "protocol/ra/server_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/keyvalq_struct.h>
+#include <openssl/crypto.h>
+
+#define CHUNK 65536 /* octets of a file on their way at a time, for each connection */
+
+static const struct {
+    const char *path;
+    enum ra_route route;
+    const char *service; /* for the log */
+} routes[] = {
+    {"/download/application-certificate", RA_ROUTE_APPLICATION, "application-certificate"},
+    {"/download/identity-certificate", RA_ROUTE_IDENTITY, "identity-certificate"},
+    {"/download/batch", RA_ROUTE_BATCH, "batch"},
+    {"/download/info", RA_ROUTE_INFO, "info"},
+    {"/download/policy/local", RA_ROUTE_POLICY, "local-policy"},
+    {"/download/local-certificate-chain", RA_ROUTE_CHAIN, "local-certificate-chain"},
+};
+
+enum ra_route ra_route_find(const char *target, size_t size)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        if (strlen(routes[i].path) == size && memcmp(routes[i].path, target, size) == 0)
+            return routes[i].route;
+    return RA_ROUTE_NONE;
+}
+
+static const char *service_name(enum ra_route route)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        if (routes[i].route == route)
+            return routes[i].service;
+    return "none";
+}
+
+/* ---- the end of an answer ---- */
+
+static void answer_clear(struct ra_answer *answer)
+{
+    ra_file_close(&answer->file);
+    ra_etag_job_clear(&answer->job);
+    if (answer->slice != NULL)
+        event_free(answer->slice);
+    memset(answer, 0, sizeof *answer);
+    answer->file.fd = -1;
+}
+
+static void add_device(const struct ra_answer *answer, struct ra_line *line)
+{
+    char hex[17];
+
+    if (!answer->has_hashedid8)
+        return;
+    for (size_t i = 0; i < 8; i++)
+        snprintf(hex + 2 * i, 3, "%02X", (unsigned)answer->hashedid8[i]);
+    ra_line_add(line, "hashedid8", "%s", hex);
+}
+
+static void log_answer(const struct ra_conn *conn, int priority, const char *event)
+{
+    const struct ra_answer *answer = &conn->answer;
+    struct ra_line line = {.size = 0};
+
+    ra_conn_line(conn, &line, event, NULL);
+    ra_line_add(&line, "service", "%s", service_name(conn->route));
+    ra_line_add(&line, "status", "%d", answer->status);
+    if (answer->name[0] != '\0')
+        ra_line_add(&line, "file", "%s", answer->name);
+    ra_line_add(&line, "bytes", "%llu", (unsigned long long)answer->sent);
+    if (answer->part)
+        ra_line_add(&line, "range", "%llu-%llu/%llu", (unsigned long long)answer->first,
+                    (unsigned long long)(answer->first + answer->sent + answer->left - 1),
+                    (unsigned long long)answer->total);
+    add_device(answer, &line);
+    ra_line_add(&line, "resumed", "%s", SSL_session_reused(conn->ssl) ? "yes" : "no");
+    ra_server_log(conn->loop->server, priority, &line);
+}
+
+/* evhttp has sent the whole answer. */
+static void on_complete(struct evhttp_request *request, void *arg)
+{
+    struct ra_conn *conn = arg;
+
+    (void)request;
+    if (!conn->answer.refused)
+        log_answer(conn, LOG_INFO, "served");
+    answer_clear(&conn->answer);
+    ra_conn_answered(conn);
+}
+
+void ra_answer_abort(struct ra_conn *conn)
+{
+    struct evhttp_request *request = conn->answer.request;
+
+    if (request == NULL)
+        return;
+    if (!conn->answer.refused)
+        log_answer(conn, LOG_NOTICE, "aborted");
+    /* A request that was not answered to its end is ours alone once its connection has gone. */
+    if (evhttp_request_get_connection(request) == NULL)
+        evhttp_request_free(request);
+    answer_clear(&conn->answer);
+}
+
+/* ---- refusals ---- */
+
+static void header_add(struct evhttp_request *request, const char *name, const char *value)
+{
+    evhttp_add_header(evhttp_request_get_output_headers(request), name, value);
+}
+
+static void header_add_number(struct evhttp_request *request, const char *name, uint64_t value)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    header_add(request, name, text);
+}
+
+static void log_refused(const struct ra_conn *conn, const char *reason, int code, int status,
+                        const char *detail)
+{
+    struct ra_line line = {.size = 0};
+
+    ra_conn_line(conn, &line, "refused", reason);
+    ra_line_add(&line, "service", "%s", service_name(conn->route));
+    ra_line_add(&line, "code", "%d", code);
+    if (status != 0)
+        ra_line_add(&line, "status", "%d", status);
+    else
+        ra_line_add(&line, "status", "closed");
+    add_device(&conn->answer, &line);
+    if (detail[0] != '\0')
+        ra_line_add(&line, "detail", "%s", detail);
+    ra_server_log(conn->loop->server, LOG_NOTICE, &line);
+}
+
+/*
+ * The one form of a refusal: 500, no body, the connection is closed. In stage QA a status that
+ * says more (qa_status) and the published code.
+ */
+static void refuse(struct ra_conn *conn, const char *reason, int code, int qa_status,
+                   const char *detail)
+{
+    struct evhttp_request *request = conn->answer.request;
+    const struct scms_error *error = scms_error_find(code);
+    bool qa = conn->loop->server->config.stage == RA_STAGE_QA;
+    int status = qa ? qa_status : HTTP_INTERNAL;
+    char number[16];
+
+    log_refused(conn, reason, code, status, detail);
+    conn->answer.refused = true;
+    conn->closing = true;
+    header_add(request, "Connection", "close");
+    header_add(request, "Content-Length", "0");
+    if (qa && error != NULL) {
+        snprintf(number, sizeof number, "%d", code);
+        header_add(request, "SCMS-POC-Error", number);
+        header_add(request, "SCMS-POC-Error-Message", error->message);
+    }
+    if (status == HTTP_BADMETHOD)
+        header_add(request, "Allow", "GET, HEAD");
+    ra_conn_wait(conn, RA_WAIT_WRITE);
+    evhttp_send_reply(request, status,
+                      status == HTTP_NOTFOUND         ? "Not Found"
+                      : status == HTTP_BADMETHOD      ? "Method Not Allowed"
+                      : status == HTTP_ENTITYTOOLARGE ? "Request Entity Too Large"
+                                                      : "Internal Server Error",
+                      NULL);
+}
+
+static void refuse_decision(struct ra_conn *conn, const struct ra_decision *decision)
+{
+    const struct dot2_error *error = &decision->error;
+    char detail[400];
+
+    snprintf(detail, sizeof detail, "%s%s%s%s%s",
+             error->status == DOT2_OK ? "" : dot2_status_name(error->status),
+             error->status == DOT2_OK ? "" : " ", error->field,
+             error->field[0] != '\0' && error->detail[0] != '\0' ? ": " : "", error->detail);
+    if (conn->loop->server->config.on_auth_failure == RA_CLOSE) {
+        log_refused(conn, ra_reason_name(decision->reason), decision->code, 0, detail);
+        conn->answer.refused = true;
+        ra_conn_kill(conn, LOG_DEBUG, NULL, NULL);
+        return;
+    }
+    refuse(conn, ra_reason_name(decision->reason), decision->code,
+           decision->reason == RA_FILE_UNKNOWN ? HTTP_NOTFOUND : HTTP_INTERNAL, detail);
+}
+
+/* ---- octets ---- */
+
+static void send_more(struct evhttp_connection *evcon, void *arg)
+{
+    struct ra_conn *conn = arg;
+    struct ra_answer *answer = &conn->answer;
+    struct evbuffer *buffer = NULL;
+    struct evbuffer_iovec space;
+    size_t want = answer->left < CHUNK ? (size_t)answer->left : CHUNK;
+    ssize_t n;
+
+    (void)evcon;
+    if (conn->state == RA_CONN_DEAD)
+        return;
+    if (answer->left == 0) {
+        evhttp_send_reply_end(answer->request);
+        return;
+    }
+    buffer = evbuffer_new();
+    if (buffer == NULL || evbuffer_reserve_space(buffer, (ev_ssize_t)want, &space, 1) != 1) {
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
+        goto out;
+    }
+    do {
+        n = pread(answer->file.fd, space.iov_base, want, (off_t)(answer->first + answer->sent));
+    } while (n < 0 && errno == EINTR);
+    /* The peer was promised Content-Length octets of one content: fewer, or others, are not sent
+     * for them. */
+    if (n <= 0 || !ra_file_unchanged(&answer->file)) {
+        ra_conn_kill(conn, LOG_WARNING, "file_changed", answer->name);
+        goto out;
+    }
+    space.iov_len = (size_t)n;
+    if (evbuffer_commit_space(buffer, &space, 1) != 0) {
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
+        goto out;
+    }
+    answer->sent += (uint64_t)n;
+    answer->left -= (uint64_t)n;
+    evhttp_send_reply_chunk_with_cb(answer->request, buffer, send_more, conn);
+out:
+    if (buffer != NULL)
+        evbuffer_free(buffer);
+}
+
+static void send_head_only(struct ra_conn *conn, int status, const char *reason)
+{
+    conn->answer.status = status;
+    ra_conn_wait(conn, RA_WAIT_WRITE);
+    evhttp_send_reply(conn->answer.request, status, reason, NULL);
+}
+
+/* The validator is known: conditions, range, headers, octets. */
+static void answer_file(struct ra_conn *conn)
+{
+    struct ra_answer *answer = &conn->answer;
+    struct evhttp_request *request = answer->request;
+    struct evkeyvalq *in = evhttp_request_get_input_headers(request);
+    const char *none_match = evhttp_find_header(in, "If-None-Match");
+    const char *if_range = evhttp_find_header(in, "If-Range");
+    const char *range = evhttp_find_header(in, "Range");
+    bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+    uint64_t size = (uint64_t)answer->file.st.st_size, first = 0, last = 0;
+    enum ra_range part = RA_RANGE_WHOLE;
+    char text[400];
+
+    if (conn->loop->stopping)
+        header_add(request, "Connection", "close");
+    answer->total = size;
+    header_add(request, "ETag", answer->etag);
+    if (none_match != NULL && ra_if_none_match(none_match, answer->etag)) {
+        send_head_only(conn, HTTP_NOTMODIFIED, "Not Modified");
+        return;
+    }
+    header_add(request, "Accept-Ranges", "bytes");
+    /* Range has a meaning with GET only (RFC 9110 section 14.2). */
+    if (!head && (if_range == NULL || ra_if_range_matches(if_range, answer->etag)))
+        part = ra_range_parse(range, size, &first, &last);
+    if (part == RA_RANGE_UNSATISFIABLE) {
+        snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)size);
+        header_add(request, "Content-Range", text);
+        header_add(request, "Content-Length", "0");
+        send_head_only(conn, 416, "Requested Range Not Satisfiable");
+        return;
+    }
+    if (part == RA_RANGE_PART) {
+        snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)first,
+                 (unsigned long long)last, (unsigned long long)size);
+        header_add(request, "Content-Range", text);
+        answer->part = true;
+        answer->first = first;
+        answer->left = last - first + 1;
+    } else {
+        answer->left = size;
+    }
+    header_add_number(request, "Content-Length", answer->left);
+    header_add(request, "Content-Type",
+               strstr(answer->name, ".zip") != NULL ? "application/zip"
+                                                    : "application/octet-stream");
+    snprintf(text, sizeof text, "attachment; filename=\"%s\"", answer->name);
+    header_add(request, "Content-Disposition", text);
+    if (head) {
+        answer->left = 0;
+        send_head_only(conn, HTTP_OK, "OK");
+        return;
+    }
+    answer->status = part == RA_RANGE_PART ? 206 : HTTP_OK;
+    ra_conn_wait(conn, RA_WAIT_WRITE);
+    evhttp_send_reply_start(request, answer->status,
+                            part == RA_RANGE_PART ? "Partial Content" : "OK");
+    send_more(NULL, conn);
+}
+
+static void on_slice(evutil_socket_t fd, short what, void *arg)
+{
+    static const struct timeval at_once = {0, 0};
+    struct ra_conn *conn = arg;
+    struct ra_answer *answer = &conn->answer;
+
+    (void)fd;
+    (void)what;
+    if (conn->state == RA_CONN_DEAD)
+        return;
+    switch (ra_etag_step(conn->loop->etags, &answer->file, &answer->job, answer->etag)) {
+    case RA_ETAG_READY:
+        answer_file(conn);
+        break;
+    case RA_ETAG_MORE:
+        if (answer->slice == NULL)
+            answer->slice = evtimer_new(conn->loop->base, on_slice, conn);
+        if (answer->slice == NULL || event_add(answer->slice, &at_once) != 0)
+            ra_conn_kill(conn, LOG_ERR, "memory", NULL);
+        break;
+    case RA_ETAG_FAILED:
+        ra_conn_kill(conn, LOG_WARNING, "file_changed", answer->name);
+        break;
+    }
+}
+
+/* ---- the two kinds of services ---- */
+
+static void answer_authenticated(struct ra_conn *conn, enum ra_service service)
+{
+    struct ra_server *server = conn->loop->server;
+    struct ra_answer *answer = &conn->answer;
+    const char *header =
+        evhttp_find_header(evhttp_request_get_input_headers(answer->request), "Download-Req");
+    struct ra_authorise in = {.crypto = server->crypto,
+                              .store = server->store,
+                              .tolerance = server->config.tolerance,
+                              .max_header = server->config.max_header};
+    struct ra_decision decision = {0};
+    int error;
+
+    pthread_mutex_lock(&server->lock);
+    in.trust = dot2_trust_up_ref(server->trust);
+    pthread_mutex_unlock(&server->lock);
+    if (dot2_time32_now(&in.now) == DOT2_OK) {
+        ra_authorise_download(&in, service, header, header == NULL ? 0 : strlen(header), &decision);
+    } else {
+        decision.reason = RA_INTERNAL;
+        decision.code = SCMS_RA_AUTHENTICATION_FAILED;
+        snprintf(decision.error.detail, sizeof decision.error.detail,
+                 "the clock is outside Time32");
+    }
+    dot2_trust_free(in.trust);
+    answer->has_hashedid8 = decision.has_hashedid8;
+    memcpy(answer->hashedid8, decision.hashedid8, sizeof answer->hashedid8);
+    if (decision.reason != RA_ALLOWED) {
+        refuse_decision(conn, &decision);
+        return;
+    }
+    memcpy(answer->name, decision.filename, sizeof decision.filename);
+    error = ra_directory_open(server->directory, decision.filename, &answer->file);
+    if (error != 0) {
+        decision.reason = RA_FILE_UNKNOWN;
+        decision.code =
+            service == RA_INFO ? SCMS_RA_NO_INFO_FILE_AVAILABLE : SCMS_RA_NO_CERT_FILE_AVAILABLE;
+        snprintf(decision.error.detail, sizeof decision.error.detail, "%s: %s", decision.filename,
+                 error == ELOOP ? "not a regular file" : strerror(error));
+        refuse_decision(conn, &decision);
+        return;
+    }
+    on_slice(-1, 0, conn);
+}
+
+static void answer_public(struct ra_conn *conn, char *const *configured, int code)
+{
+    struct ra_server *server = conn->loop->server;
+    struct ra_answer *answer = &conn->answer;
+    const char *name;
+    char *path = NULL;
+    int error;
+
+    pthread_mutex_lock(&server->lock);
+    if (*configured != NULL)
+        path = OPENSSL_strdup(*configured);
+    pthread_mutex_unlock(&server->lock);
+    if (path == NULL) {
+        refuse(conn, "not_served", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
+        return;
+    }
+    error = ra_file_open(AT_FDCWD, path, &answer->file);
+    if (error != 0) {
+        char detail[400];
+
+        snprintf(detail, sizeof detail, "%s: %s", path,
+                 error == ELOOP ? "not a regular file" : strerror(error));
+        refuse(conn, "file_unknown", code, HTTP_NOTFOUND, detail);
+        goto out;
+    }
+    name = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
+    snprintf(answer->name, sizeof answer->name, "%s", name);
+    snprintf(answer->etag, sizeof answer->etag, "\"%s\"", name);
+    answer_file(conn);
+out:
+    OPENSSL_free(path);
+}
+
+static void dispatch(struct ra_conn *conn)
+{
+    struct ra_server *server = conn->loop->server;
+
+    switch (conn->early) {
+    case RA_EARLY_NONE:
+        break;
+    case RA_EARLY_URL:
+        refuse(conn, "invalid_url", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
+        return;
+    case RA_EARLY_METHOD:
+        refuse(conn, "method", SCMS_RA_WRONG_PARAMETERS, HTTP_BADMETHOD, "");
+        return;
+    case RA_EARLY_TOO_LARGE:
+        refuse(conn, "body_too_large", SCMS_RA_WRONG_PARAMETERS, HTTP_ENTITYTOOLARGE, "");
+        return;
+    }
+    switch (conn->route) {
+    case RA_ROUTE_APPLICATION:
+        answer_authenticated(conn, RA_APPLICATION_CERTIFICATE);
+        break;
+    case RA_ROUTE_IDENTITY:
+        answer_authenticated(conn, RA_IDENTITY_CERTIFICATE);
+        break;
+    case RA_ROUTE_BATCH:
+        answer_authenticated(conn, RA_BATCH);
+        break;
+    case RA_ROUTE_INFO:
+        answer_authenticated(conn, RA_INFO);
+        break;
+    case RA_ROUTE_POLICY:
+        answer_public(conn, &server->policy_file, SCMS_RA_NO_CERT_FILE_AVAILABLE);
+        break;
+    case RA_ROUTE_CHAIN:
+        answer_public(conn, &server->chain_file, SCMS_RA_NO_PCA_CERTIFICATE_CHAIN_FILE_AVAILABLE);
+        break;
+    case RA_ROUTE_NONE:
+        refuse(conn, "invalid_url", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
+        break;
+    }
+}
+
+void ra_answer_request(struct evhttp_request *request, void *arg)
+{
+    struct ra_loop *loop = arg;
+    struct ra_conn *conn = ra_conn_of(loop->server, request);
+    bufferevent_data_cb read_cb, write_cb;
+    bufferevent_event_cb event_cb;
+    struct evhttp_connection *evcon;
+    void *cb_arg;
+
+    if (conn == NULL || conn->state != RA_CONN_BUSY) {
+        /* Not a request that came through the gate: nothing is said to it. */
+        evhttp_send_error(request, HTTP_INTERNAL, NULL);
+        return;
+    }
+    evcon = evhttp_request_get_connection(request);
+    /* evhttp ends the program if it is asked to read while a request is being answered, and
+     * renewing a TLS key can make libevent ask. */
+    bufferevent_getcb(conn->bev, &read_cb, &write_cb, &event_cb, &cb_arg);
+    bufferevent_setcb(conn->bev, NULL, write_cb, event_cb, cb_arg);
+    evhttp_connection_set_closecb(evcon, ra_conn_closed, conn);
+    evhttp_request_set_on_complete_cb(request, on_complete, conn);
+    answer_clear(&conn->answer);
+    conn->answer.request = request;
+    dispatch(conn);
+}

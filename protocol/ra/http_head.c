@@ -1,0 +1,238 @@
+/*
+ * http_head.c: RFC 9112 sections 3 and 5, without what they tolerate.
+ */
+#include "protocol/ra/http_head.h"
+
+#include <string.h>
+#include <strings.h>
+
+const char *ra_head_fault_name(enum ra_head_fault fault)
+{
+    switch (fault) {
+    case RA_HEAD_OK:
+        return "ok";
+    case RA_HEAD_LINE_ENDING:
+        return "line_ending";
+    case RA_HEAD_REQUEST_LINE:
+        return "request_line";
+    case RA_HEAD_VERSION:
+        return "http_version";
+    case RA_HEAD_TOO_MANY:
+        return "too_many_headers";
+    case RA_HEAD_FOLDED:
+        return "folded_header";
+    case RA_HEAD_NAME:
+        return "header_name";
+    case RA_HEAD_VALUE:
+        return "header_value";
+    case RA_HEAD_HOST_MISSING:
+        return "host_missing";
+    case RA_HEAD_HOST_TWICE:
+        return "host_twice";
+    case RA_HEAD_HOST:
+        return "host";
+    case RA_HEAD_LENGTH_TWICE:
+        return "content_length_twice";
+    case RA_HEAD_LENGTH:
+        return "content_length";
+    case RA_HEAD_TRANSFER_ENCODING:
+        return "transfer_encoding";
+    case RA_HEAD_DUPLICATE:
+        return "duplicate_header";
+    }
+    return "unknown";
+}
+
+struct slice {
+    const char *at;
+    size_t size;
+};
+
+static bool slice_is(struct slice slice, const char *text)
+{
+    return slice.size == strlen(text) && strncasecmp(slice.at, text, slice.size) == 0;
+}
+
+/* tchar of RFC 9110 section 5.6.2. */
+static bool is_token(struct slice slice)
+{
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+
+    for (size_t i = 0; i < slice.size; i++) {
+        char c = slice.at[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              (c != '\0' && strchr(marks, c) != NULL)))
+            return false;
+    }
+    return slice.size > 0;
+}
+
+static bool is_digits(struct slice slice)
+{
+    for (size_t i = 0; i < slice.size; i++)
+        if (slice.at[i] < '0' || slice.at[i] > '9')
+            return false;
+    return slice.size > 0;
+}
+
+/* The next line without its CRLF; false if a CR or LF stands alone. */
+static bool next_line(const char **at, const char *end, struct slice *line)
+{
+    const char *p = *at;
+
+    while (p < end && *p != '\r' && *p != '\n')
+        p++;
+    if (end - p < 2 || p[0] != '\r' || p[1] != '\n')
+        return false;
+    *line = (struct slice){*at, (size_t)(p - *at)};
+    *at = p + 2;
+    return true;
+}
+
+static enum ra_head_fault parse_request_line(struct slice line, struct ra_head *head)
+{
+    const char *end = line.at + line.size;
+    const char *first = memchr(line.at, ' ', line.size);
+    const char *second;
+    struct slice method, version;
+
+    if (first == NULL)
+        return RA_HEAD_REQUEST_LINE;
+    second = memchr(first + 1, ' ', (size_t)(end - first - 1));
+    if (second == NULL)
+        return RA_HEAD_REQUEST_LINE;
+    method = (struct slice){line.at, (size_t)(first - line.at)};
+    head->target = first + 1;
+    head->target_size = (size_t)(second - first - 1);
+    version = (struct slice){second + 1, (size_t)(end - second - 1)};
+    if (!is_token(method) || head->target_size == 0)
+        return RA_HEAD_REQUEST_LINE;
+    for (size_t i = 0; i < head->target_size; i++)
+        if (head->target[i] <= ' ' || head->target[i] > '~')
+            return RA_HEAD_REQUEST_LINE;
+    if (version.size != 8 || memcmp(version.at, "HTTP/1.", 7) != 0 ||
+        (version.at[7] != '0' && version.at[7] != '1'))
+        return RA_HEAD_VERSION;
+    head->minor = (unsigned)(version.at[7] - '0');
+    head->method_text = method.at;
+    head->method_size = method.size;
+    /* Methods are compared with case. */
+    if (method.size == 3 && memcmp(method.at, "GET", 3) == 0)
+        head->method = RA_METHOD_GET;
+    else if (method.size == 4 && memcmp(method.at, "HEAD", 4) == 0)
+        head->method = RA_METHOD_HEAD;
+    return RA_HEAD_OK;
+}
+
+static enum ra_head_fault parse_host(struct slice value)
+{
+    static const char others[] = ".-_:[]";
+
+    for (size_t i = 0; i < value.size; i++) {
+        char c = value.at[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              (c != '\0' && strchr(others, c) != NULL)))
+            return RA_HEAD_HOST;
+    }
+    return value.size > 0 ? RA_HEAD_OK : RA_HEAD_HOST;
+}
+
+static enum ra_head_fault parse_length(struct slice value, struct ra_head *head)
+{
+    if (head->has_length)
+        return RA_HEAD_LENGTH_TWICE;
+    if (!is_digits(value) || value.size > 18)
+        return RA_HEAD_LENGTH;
+    head->has_length = true;
+    for (size_t i = 0; i < value.size; i++)
+        head->length = head->length * 10 + (uint64_t)(value.at[i] - '0');
+    return RA_HEAD_OK;
+}
+
+/* Headers that may come once, because we act upon them. */
+static const char *const single[] = {"Download-Req",  "Range",        "If-Range",
+                                     "If-None-Match", "Content-Type", "Expect"};
+#define SINGLE_COUNT (sizeof single / sizeof single[0])
+
+struct seen {
+    bool host;
+    bool single[SINGLE_COUNT];
+};
+
+static enum ra_head_fault parse_header(struct slice line, struct seen *seen, struct ra_head *head)
+{
+    const char *colon = memchr(line.at, ':', line.size);
+    struct slice name, value;
+
+    if (line.at[0] == ' ' || line.at[0] == '\t')
+        return RA_HEAD_FOLDED;
+    if (colon == NULL)
+        return RA_HEAD_NAME;
+    name = (struct slice){line.at, (size_t)(colon - line.at)};
+    value = (struct slice){colon + 1, (size_t)(line.at + line.size - colon - 1)};
+    if (!is_token(name))
+        return RA_HEAD_NAME;
+    while (value.size > 0 && (value.at[0] == ' ' || value.at[0] == '\t')) {
+        value.at++;
+        value.size--;
+    }
+    while (value.size > 0 && (value.at[value.size - 1] == ' ' || value.at[value.size - 1] == '\t'))
+        value.size--;
+    for (size_t i = 0; i < value.size; i++)
+        if (((unsigned char)value.at[i] < 0x20 && value.at[i] != '\t') || value.at[i] == 0x7f)
+            return RA_HEAD_VALUE;
+
+    if (slice_is(name, "Host")) {
+        if (seen->host)
+            return RA_HEAD_HOST_TWICE;
+        seen->host = true;
+        return parse_host(value);
+    }
+    if (slice_is(name, "Content-Length"))
+        return parse_length(value, head);
+    /* A GET has no body to be sent in chunks; with Content-Length it would be an attack. */
+    if (slice_is(name, "Transfer-Encoding"))
+        return RA_HEAD_TRANSFER_ENCODING;
+    for (size_t i = 0; i < SINGLE_COUNT; i++) {
+        if (!slice_is(name, single[i]))
+            continue;
+        if (seen->single[i])
+            return RA_HEAD_DUPLICATE;
+        seen->single[i] = true;
+    }
+    return RA_HEAD_OK;
+}
+
+enum ra_head_fault ra_head_parse(const char *octets, size_t size, struct ra_head *head)
+{
+    const char *at = octets, *end = octets + size;
+    enum ra_head_fault fault;
+    struct seen seen = {0};
+    struct slice line;
+    size_t lines = 0;
+
+    memset(head, 0, sizeof *head);
+    if (!next_line(&at, end, &line))
+        return RA_HEAD_LINE_ENDING;
+    fault = parse_request_line(line, head);
+    if (fault != RA_HEAD_OK)
+        return fault;
+    head->headers = at;
+    head->headers_size = (size_t)(end - at);
+    for (;;) {
+        if (!next_line(&at, end, &line))
+            return RA_HEAD_LINE_ENDING;
+        if (line.size == 0)
+            break;
+        if (++lines > RA_HEAD_LINES_MAX)
+            return RA_HEAD_TOO_MANY;
+        fault = parse_header(line, &seen, head);
+        if (fault != RA_HEAD_OK)
+            return fault;
+    }
+    if (at != end) /* the caller has cut elsewhere than at the first empty line */
+        return RA_HEAD_LINE_ENDING;
+    return seen.host ? RA_HEAD_OK : RA_HEAD_HOST_MISSING;
+}

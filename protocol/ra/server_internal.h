@@ -1,0 +1,228 @@
+/*
+ * server_internal.h: the parts of the server among themselves. Private to protocol/ra.
+ *
+ * server.c  loops and listeners, start and stop
+ * conn.c    one connection: admission, deadlines, the gate in front of evhttp, its end
+ * answer.c  one request: route, decision, conditions, octets
+ * files.c   opening files and their validators
+ * peers.c   how many connections an address has
+ *
+ * A connection lives in one loop and is touched by its thread only; what loops share is in struct
+ * ra_server, behind its lock or atomic.
+ */
+#ifndef DOT2HSM_PROTOCOL_RA_SERVER_INTERNAL_H
+#define DOT2HSM_PROTOCOL_RA_SERVER_INTERNAL_H
+
+#include "protocol/ra/http_head.h"
+#include "protocol/ra/log.h"
+#include "protocol/ra/ra.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <syslog.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <openssl/ssl.h>
+
+/* ---- peers.c ------------------------------------------------------------------------------- */
+
+typedef struct ra_peers ra_peers;
+ra_peers *ra_peers_new(void);
+void ra_peers_free(ra_peers *peers);
+/* One more connection of an address, unless it has max already. */
+bool ra_peers_enter(ra_peers *peers, const struct in6_addr *address, unsigned max);
+void ra_peers_leave(ra_peers *peers, const struct in6_addr *address);
+
+/* ---- files.c ------------------------------------------------------------------------------- */
+
+#define RA_ETAG_SIZE 48 /* quotes, 32 hexadecimal digits, NUL */
+
+struct ra_file {
+    int fd; /* -1 if not open */
+    struct stat st;
+};
+
+/* A regular file, never through a symbolic link as its last component. 0 or an errno. */
+int ra_file_open(int dir_fd, const char *path, struct ra_file *file);
+/* By a name in canonical case (upper-case hexadecimal, lower-case extension), in whatever case the
+ * directory has it. */
+typedef struct ra_directory ra_directory;
+ra_directory *ra_directory_new(const char *path, char *text, size_t text_size);
+void ra_directory_free(ra_directory *directory);
+int ra_directory_open(ra_directory *directory, const char *name, struct ra_file *file);
+void ra_file_close(struct ra_file *file);
+/* Whether the file is still what it was when it was opened. */
+bool ra_file_unchanged(const struct ra_file *file);
+
+/* The validator: SHA-256 over the content, in slices so that a large file does not stop a loop. */
+typedef struct ra_etags ra_etags;
+ra_etags *ra_etags_new(EVP_MD *sha256);
+void ra_etags_free(ra_etags *etags);
+struct ra_etag_job {
+    EVP_MD_CTX *ctx;
+    off_t offset;
+};
+enum ra_etag_state {
+    RA_ETAG_READY,
+    RA_ETAG_MORE,  /* call again */
+    RA_ETAG_FAILED /* the file could not be read, or changed meanwhile */
+};
+enum ra_etag_state ra_etag_step(ra_etags *etags, const struct ra_file *file,
+                                struct ra_etag_job *job, char etag[RA_ETAG_SIZE]);
+void ra_etag_job_clear(struct ra_etag_job *job);
+
+/* ---- server.c ------------------------------------------------------------------------------ */
+
+struct ra_conn;
+LIST_HEAD(ra_conns, ra_conn);
+
+struct ra_loop {
+    struct ra_server *server;
+    unsigned number;
+    pthread_t thread;
+    bool started;
+    struct event_base *base;
+    struct evhttp *http;
+    struct evhttp_bound_socket *bound;
+    struct evconnlistener *listener;
+    struct event *wake, *grace, *accept_again;
+    int wake_fd;
+    bool stopping;
+    uint64_t serial; /* of connections */
+    ra_etags *etags;
+    struct ra_conns conns;
+};
+
+struct ra_server {
+    struct ra_server_config config; /* strings are NULL here; see below */
+    dot2_crypto *crypto;
+    ra_store *store;
+    EVP_MD *sha256;
+    ra_directory *directory;
+    ra_peers *peers;
+    atomic_uint connections;
+    int ssl_index; /* of the connection in an SSL */
+
+    pthread_mutex_t lock; /* for what follows */
+    SSL_CTX *tls;
+    dot2_trust *trust;
+    char *policy_file, *chain_file; /* NULL = not served */
+
+    struct ra_loop *loops;
+    uint16_t port;
+};
+
+void ra_server_log(const struct ra_server *server, int priority, const struct ra_line *line);
+/* The last connection of a loop that is to stop has gone. */
+void ra_loop_ended(struct ra_loop *loop);
+
+/* ---- conn.c -------------------------------------------------------------------------------- */
+
+enum ra_route {
+    RA_ROUTE_NONE = 0,
+    RA_ROUTE_APPLICATION,
+    RA_ROUTE_IDENTITY,
+    RA_ROUTE_BATCH,
+    RA_ROUTE_INFO,
+    RA_ROUTE_POLICY,
+    RA_ROUTE_CHAIN
+};
+
+/* What is wrong with a request before anybody looks at who sent it. */
+enum ra_early {
+    RA_EARLY_NONE = 0,
+    RA_EARLY_URL,
+    RA_EARLY_METHOD,
+    RA_EARLY_TOO_LARGE
+};
+
+enum ra_conn_state {
+    RA_CONN_HEAD = 0, /* the head of a request is awaited or incomplete */
+    RA_CONN_BODY,     /* its body is; it is read and dropped */
+    RA_CONN_BUSY,     /* evhttp has the request */
+    RA_CONN_DEAD      /* nothing more is read */
+};
+
+enum ra_wait { /* what the deadline of a connection is for */
+    RA_WAIT_HEAD = 0,
+    RA_WAIT_BODY,
+    RA_WAIT_IDLE,
+    RA_WAIT_WRITE
+};
+
+struct ra_answer {                  /* one request, from evhttp's call to the last octet */
+    struct evhttp_request *request; /* NULL = none */
+    struct ra_file file;
+    struct ra_etag_job job;
+    struct event *slice; /* goes on with the validator */
+    char etag[300];
+    bool by_name; /* the validator is the file's name */
+    char name[256];
+    int status;
+    uint64_t first, left, total; /* octets of the file */
+    uint64_t sent;
+    bool part, refused;
+    uint8_t hashedid8[8];
+    bool has_hashedid8;
+};
+
+struct ra_conn {
+    LIST_ENTRY(ra_conn) entry;
+    struct ra_loop *loop;
+    struct bufferevent *bev;
+    SSL *ssl;
+    struct event *admit, *deadline;
+    enum ra_wait wait;
+    enum ra_conn_state state;
+    uint64_t number, requests;
+    char peer[72]; /* [address]:port */
+    struct in6_addr address;
+    bool counted; /* in peers */
+    bool passing; /* octets are on their way to evhttp */
+    bool closing; /* the answer on its way is the last */
+    char tls_error[96];
+
+    struct evbuffer *held;    /* received, not yet let through */
+    struct evbuffer *cleared; /* a head that was let through, until its body is read */
+    size_t searched;
+    uint64_t body_left;
+    enum ra_route route;
+    enum ra_early early;
+    uint64_t written, written_mark; /* octets that left for the peer */
+
+    struct ra_answer answer;
+};
+
+/* For evhttp: makes the bufferevent of a connection that was just accepted. */
+struct bufferevent *ra_conn_accept(struct event_base *base, void *loop);
+/* For SSL_get_ex_new_index: frees the connection with its SSL. */
+void ra_conn_ssl_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
+                      void *argp);
+struct ra_conn *ra_conn_of(const struct ra_server *server, struct evhttp_request *request);
+/* Ends a connection at once, without an answer; reason and detail go to the log. */
+void ra_conn_kill(struct ra_conn *conn, int priority, const char *reason, const char *detail);
+void ra_conn_wait(struct ra_conn *conn, enum ra_wait wait);
+/* The answer has left: the next request may come, unless this was the last. */
+void ra_conn_answered(struct ra_conn *conn);
+/* evhttp is about to free its connection. */
+void ra_conn_closed(struct evhttp_connection *evcon, void *conn);
+/* The first pairs of a line about a connection: event, reason, peer, request. */
+void ra_conn_line(const struct ra_conn *conn, struct ra_line *line, const char *event,
+                  const char *reason);
+
+/* ---- answer.c ------------------------------------------------------------------------------ */
+
+enum ra_route ra_route_find(const char *target, size_t size);
+/* evhttp's callback for every request. */
+void ra_answer_request(struct evhttp_request *request, void *loop);
+/* Frees what an answer holds; request has been or will be freed by evhttp unless it is orphaned. */
+void ra_answer_abort(struct ra_conn *conn);
+
+#endif
