@@ -136,6 +136,8 @@ configuration "$lab/wrong.cnf" "pkcs11-module = $module" "pin-source = file:$lab
 refused "P11_E_PIN" env OPENSSL_CONF="$lab/wrong.cnf" openssl pkey -in "$(uri P-256)" -noout
 configuration "$lab/prompt.cnf" "pkcs11-module = $module"
 OPENSSL_CONF="$lab/prompt.cnf" openssl pkey -in "$(uri P-256)" -passin "pass:$pin" -noout
+refused "P11_E_PIN" \
+    env OPENSSL_CONF="$lab/prompt.cnf" openssl pkey -in "$(uri P-256)" -passin pass:000000 -noout
 
 step "s_server with the key in the token"
 for version in tls1_2 tls1_3; do

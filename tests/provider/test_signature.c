@@ -15,6 +15,7 @@
  * digest that is really used is fetched inside the provider. key may be dot2hsm's own or a software
  * key of any provider, which libcrypto then exports to dot2hsm.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED /* EC_KEY, which others still bring */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -466,6 +467,50 @@ static void calls_out_of_order_are_refused(void **state)
     OSSL_PARAM_free(numbers);
 }
 
+/* Keys come in many clothes: old objects, explicit parameters, compressed points, no public key. */
+static void keys_of_other_origins_sign(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct options options = {signer, sizeof(signer), NULL};
+
+    for (size_t i = 0; i < CURVE_COUNT; i++) {
+        EVP_PKEY *keys[4] = {NULL};
+        OSSL_PARAM *numbers = NULL, *private = NULL;
+        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(fixture->world.libctx, "EC", NULL);
+        uint8_t signature[128], digest[64];
+        size_t n =
+            digest_by_hand(curve_names[i], data, sizeof(data), signer, sizeof(signer), digest);
+
+        /* an EC_KEY put into an EVP_PKEY, as programs from before OpenSSL 3 do */
+        keys[0] = EVP_PKEY_new();
+        assert_int_equal(EVP_PKEY_assign_EC_KEY(keys[0], EVP_PKEY_get1_EC_KEY(fixture->keys[i])),
+                         1);
+        keys[1] = EVP_PKEY_dup(fixture->keys[i]);
+        assert_true(EVP_PKEY_set_utf8_string_param(keys[1], OSSL_PKEY_PARAM_EC_ENCODING,
+                                                   OSSL_PKEY_EC_ENCODING_EXPLICIT));
+        keys[2] = EVP_PKEY_dup(fixture->keys[i]);
+        assert_true(EVP_PKEY_set_utf8_string_param(
+            keys[2], OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "compressed"));
+        assert_true(EVP_PKEY_todata(fixture->keys[i], EVP_PKEY_KEYPAIR, &numbers));
+        private = OSSL_PARAM_locate(numbers, OSSL_PKEY_PARAM_PUB_KEY);
+        assert_non_null(private);
+        private->key = "left-out";
+        assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+        assert_int_equal(EVP_PKEY_fromdata(ctx, &keys[3], EVP_PKEY_KEYPAIR, numbers), 1);
+        for (size_t j = 0; j < 4; j++) {
+            size_t size = sign_one_shot(fixture, keys[j], NULL, &options, signature);
+
+            assert_true(verifies_plainly(fixture->keys[i], digest, n, signature, size));
+            if (j < 3)
+                assert_int_equal(verify_one_shot(fixture, keys[j], NULL, &options, signature, size),
+                                 1);
+            EVP_PKEY_free(keys[j]);
+        }
+        OSSL_PARAM_free(numbers);
+        EVP_PKEY_CTX_free(ctx);
+    }
+}
+
 /*
  * A curve that is none of the four. libcrypto asks us first, then the key's own provider, and keeps
  * the errors of neither; a key put into dot2hsm directly is refused by name.
@@ -540,6 +585,7 @@ int main(void)
         cmocka_unit_test(ready_digests),
         cmocka_unit_test(bad_parameters_are_refused),
         cmocka_unit_test(calls_out_of_order_are_refused),
+        cmocka_unit_test(keys_of_other_origins_sign),
         cmocka_unit_test(other_curves_are_refused),
         cmocka_unit_test(algorithm_identifier_is_the_curves),
     };

@@ -14,7 +14,6 @@
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/store.h>
-#include <openssl/ui.h>
 #include <openssl/x509.h>
 
 #include "tests/provider/support.h"
@@ -374,61 +373,6 @@ static void public_keys_and_listings(void **state)
     OSSL_STORE_close(store);
 }
 
-/* ---- PIN from the passphrase callback ---- */
-
-static const char *prompt_answer;
-static int prompt_count;
-
-static int prompt(char *buffer, int size, int writing, void *arg)
-{
-    int length = (int)strlen(prompt_answer);
-
-    (void)writing;
-    (void)arg;
-    prompt_count++;
-    assert_true(length < size);
-    memcpy(buffer, prompt_answer, (size_t)length);
-    return length;
-}
-
-static void the_pin_is_asked_for(void **state)
-{
-    struct world world;
-    UI_METHOD *method = UI_UTIL_wrap_read_pem_callback(prompt, 0);
-    static const char *const answers[] = {"000000", LAB_PIN};
-    char pin_source[512];
-
-    (void)state;
-    lab_configure("");
-    for (size_t i = 0; i < 2; i++) {
-        OSSL_STORE_CTX *store = NULL;
-        OSSL_STORE_INFO *info = NULL;
-
-        /* The token is logged in by the fixture's provider; a token of its own is needed. */
-        world_open(&world, "default", "dot2hsm");
-        prompt_answer = answers[i];
-        prompt_count = 0;
-        store = OSSL_STORE_open_ex(lab_uri(curve_names[0]), world.libctx, NULL, method, NULL, NULL,
-                                   NULL, NULL);
-        assert_non_null(store);
-        assert_true(OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY));
-        info = OSSL_STORE_load(store);
-        if (prompt_count > 0 && i == 0) {
-            assert_null(info);
-            assert_int_equal(prompt_count, 1); /* a wrong PIN is not tried twice */
-            assert_true(error_says("P11_E_PIN"));
-        } else {
-            assert_non_null(info);
-        }
-        OSSL_STORE_INFO_free(info);
-        OSSL_STORE_close(store);
-        world_close(&world);
-    }
-    UI_destroy_method(method);
-    snprintf(pin_source, sizeof(pin_source), "pin-source = file:%s/pin", lab_directory);
-    lab_configure(pin_source);
-}
-
 /* ---- threads ---- */
 
 struct work {
@@ -490,7 +434,6 @@ int main(void)
         cmocka_unit_test(token_keys_agree),
         cmocka_unit_test(uris_that_name_no_key_or_several_are_errors),
         cmocka_unit_test(public_keys_and_listings),
-        cmocka_unit_test(the_pin_is_asked_for),
         cmocka_unit_test(eight_threads_share_the_keys),
     };
 
