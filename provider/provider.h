@@ -14,7 +14,7 @@
  * SIGNATURE ECDSA
  *   dot2-signer       octet string. The signer's certificate in canonical form (IEEE 1609.2). The
  *                     digest that is signed or verified becomes H( H(data) || H(signer) ), 1609.2
- *                     clause 5.3.1.2.2. Present and of no octets: self-signed, the second half is
+ *                     clause 5.3.1. Present and of no octets: self-signed, the second half is
  *                     H of the empty string. Absent: plain ECDSA. It survives a re-init
  *                     with a NULL key and a duplicated context; a re-init with a key clears it.
  *   signature-format  UTF-8 string. "der" (default): Ecdsa-Sig-Value. "p1363": r || s, each as

@@ -1,7 +1,7 @@
 /*
  * signature.c: SIGNATURE "ECDSA".
  *
- * The rule of IEEE 1609.2 clause 5.3.1.2.2 stands in digest_close() and nowhere else: the digest
+ * The rule of IEEE 1609.2 clause 5.3.1 stands in digest_close() and nowhere else: the digest
  * that is signed is H( H(data) || H(signer) ).
  */
 #include <string.h>
