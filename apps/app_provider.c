@@ -242,7 +242,8 @@ int app_key_open(OSSL_LIB_CTX *libctx, const char *uri, EVP_PKEY **key)
     while (!OSSL_STORE_eof(store)) {
         info = OSSL_STORE_load(store);
         if (info == NULL) {
-            if (OSSL_STORE_error(store)) {
+            /* The end of a file raises the flag, too, without an error in the queue. */
+            if (OSSL_STORE_error(store) && (ERR_peek_error() != 0 || !OSSL_STORE_eof(store))) {
                 code = key_failed(uri);
                 goto out;
             }
