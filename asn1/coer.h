@@ -38,7 +38,7 @@
 #include "constr_TYPE.h"
 
 /* Structures deeper than this are refused, in both directions. One level is one SEQUENCE, SEQUENCE
- * OF or CHOICE; a signed message in a signed message with certificates has 20. */
+ * OF or CHOICE; a signed message in a signed message with certificates has about 20. */
 #define COER_DEPTH_MAX 32
 
 enum coer_status {

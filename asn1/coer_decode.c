@@ -10,8 +10,7 @@
 
 #include <limits.h>
 
-/* In the phase of asn1c's context of a structure: it holds a span. asn1c uses small numbers there.
- */
+/* In the phase of asn1c's context of a structure: it holds a span. asn1c itself counts from 0. */
 #define SPAN_MARK 0x5AC0
 
 /* Keep the octets that a structure came from in the context that asn1c provides in it. */
@@ -107,7 +106,7 @@ static enum coer_status fill_default(struct coer_decoder *decoder, const struct 
     return COER_OK;
 }
 
-/* X.696 16.2.2 with COER: a component that has its default value is absent. */
+/* Canonical OER: a component that has its default value is absent. */
 static bool is_default(const struct coer_member *member, const void *structure)
 {
     const void *value = coer_member_value(member, structure);

@@ -1,5 +1,4 @@
-/* Strict decoding of the types without components. The clauses are those of ITU-T X.696 (08/2015).
- */
+/* Strict decoding of types without components. The clauses are those of ITU-T X.696 (08/2015). */
 #include "asn1/coer_decoder.h"
 
 /* Two's complement of 1 to 8 octets. */

@@ -1,4 +1,10 @@
-/* All generated types, through the roots that lead to them. */
+/*
+ * All generated types, through the roots that lead to them.
+ *
+ * asn1c's names: a hyphen becomes an underscore (x-only: x_only), and an identifier that is a word
+ * of C++ begins with a capital (explicit: Explicit, public: Public). Alternatives are numbered
+ * TYPE_PR_identifier.
+ */
 #ifndef DOT2HSM_ASN1_TYPES_H
 #define DOT2HSM_ASN1_TYPES_H
 

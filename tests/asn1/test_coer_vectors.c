@@ -229,6 +229,73 @@ static void ra_ssp(void **state)
     assert_int_equal(ssp->choice.ra.version, 1);
 }
 
+/* 2.8: a local certificate chain file without endorsements. */
+static void local_certificate_chain_file(void **state)
+{
+    char hex[1024];
+    const ScmsFile_t *file;
+    const LocalCertificateChainFile_t *chain;
+
+    (void)state;
+    snprintf(hex, sizeof(hex),
+             "01 80 81 00 0001 0002 0472612E78"
+             "00 0100 0100 %s 0102 %s %s"
+             "0100",
+             published_certificate, published_certificate, published_certificate);
+    file = round_trip(arena, &asn_DEF_ScmsFile, hex, in, sizeof(in));
+    assert_int_equal(file->content.present, ScmsFileContent_PR_cert_chain);
+    chain = &file->content.choice.cert_chain.choice.localCertificateChainFile;
+    assert_int_equal(chain->version.gccfVersion, 1);
+    assert_int_equal(chain->version.lccfVersion, 2);
+    assert_int_equal(chain->requiredCertStore.certs.list.count, 2);
+    assert_int_equal(chain->optionalCertList.list.count, 0);
+}
+
+/* 2.8: hash entries are HashedId10 and expiry, each with a preamble of its own. */
+static void hash_based_crl(void **state)
+{
+    const CrlContents_t *crl;
+    const ToBeSignedHashIdCrl_t *body;
+
+    (void)state;
+    crl = round_trip(arena, &asn_DEF_CrlContents,
+                     "01 0004 0102030405060708 1A2B3C4D 1A2B3C4E 40 07 80 00 00000009 0102"
+                     "00 0102030405060708090A 1B000000 00 1112131415161718191A 1B000001",
+                     in, sizeof(in));
+    assert_int_equal(crl->crlSeries, 4);
+    assert_int_equal(*crl->priorityInfo.priority, 7);
+    assert_int_equal(crl->typeSpecific.present, TypeSpecificCrlContents_PR_fullHashCrl);
+    body = &crl->typeSpecific.choice.fullHashCrl;
+    assert_int_equal(body->entries.list.count, 2);
+    assert_int_equal(body->entries.list.array[1]->id.size, 10);
+    assert_int_equal(body->entries.list.array[1]->expiry, 0x1B000001);
+}
+
+/* 2.7: what is in a downloaded file, from the outside to the inside. */
+static void certificate_response(void **state)
+{
+    char hex[1024];
+    const PlaintextCertificateResponse_t *response;
+    const ToBeSignedEncryptedCertificateResponse_t *tbs;
+
+    (void)state;
+    tbs = round_trip(arena, &asn_DEF_ToBeSignedEncryptedCertificateResponse,
+                     "0101 00 0120 1A2B3C4D 84 00A9"
+                     "03 82 01 01 84 0102030405060708 80 82" POINT
+                     "000102030405060708090a0b0c0d0e0f 000102030405060708090a0b0c0d0e0f"
+                     "80 000102030405060708090a0b 10 00112233445566778899aabbccddeeff",
+                     in, sizeof(in));
+    assert_int_equal(tbs->psidSsp.list.count, 1);
+    assert_int_equal(tbs->lifetime.choice.hours, 169);
+    assert_int_equal(
+        tbs->encrypted_cert.content->choice.encryptedData.recipients.list.array[0]->present,
+        RecipientInfo_PR_rekRecipInfo);
+    snprintf(hex, sizeof(hex), "81 %s " POINT, published_certificate);
+    response = round_trip(arena, &asn_DEF_PlaintextCertificateResponse, hex, in, sizeof(in));
+    assert_int_equal(response->present, PlaintextCertificateResponse_PR_implicit);
+    assert_int_equal(response->choice.implicit.priv_key_reconstruction_s.size, 32);
+}
+
 static void every_type_has_tables(void **state)
 {
     size_t count = 0;
@@ -262,6 +329,9 @@ int main(void)
         cmocka_unit_test(prefixes),
         cmocka_unit_test(secured_and_acknowledged),
         cmocka_unit_test(ra_ssp),
+        cmocka_unit_test(local_certificate_chain_file),
+        cmocka_unit_test(hash_based_crl),
+        cmocka_unit_test(certificate_response),
         cmocka_unit_test(every_type_has_tables),
     };
 
