@@ -70,6 +70,7 @@ static int download_help(void)
         "      --restart            do not go on with a part that is there\n"
         "      --stop-after BYTES   end this run after about so many octets, for metered links;\n"
         "                           the part is kept, the next run goes on; exit status 1\n"
+        "      --limit-rate BYTES   a second on average at most, for links that others share\n"
         "      --max-size BYTES     refuse a larger file (default 1 GiB)\n"
         "  -q, --quiet              say nothing but errors\n"
         "      --json               the result as JSON\n"
@@ -123,6 +124,7 @@ enum {
     OPT_HAVE,
     OPT_RESTART,
     OPT_STOP_AFTER,
+    OPT_LIMIT_RATE,
     OPT_MAX_SIZE,
     OPT_JSON,
     OPT_RA_URL,
@@ -140,6 +142,7 @@ static const struct option options[] = {
     {"have", required_argument, NULL, OPT_HAVE},
     {"restart", no_argument, NULL, OPT_RESTART},
     {"stop-after", required_argument, NULL, OPT_STOP_AFTER},
+    {"limit-rate", required_argument, NULL, OPT_LIMIT_RATE},
     {"max-size", required_argument, NULL, OPT_MAX_SIZE},
     {"quiet", no_argument, NULL, 'q'},
     {"json", no_argument, NULL, OPT_JSON},
@@ -161,6 +164,8 @@ static bool take_number(struct job *job, int option, const char *value)
     switch (option) {
     case OPT_STOP_AFTER:
         return parse_number("--stop-after", value, INT64_MAX, &job->watch.stop_after);
+    case OPT_LIMIT_RATE:
+        return parse_number("--limit-rate", value, INT64_MAX, &job->download.limit_rate);
     case OPT_MAX_SIZE:
         return parse_number("--max-size", value, INT64_MAX, &job->download.max_size);
     case OPT_CONNECT:

@@ -34,6 +34,9 @@ static const char usage[] =
     "      --file FILE                what the road-side unit downloads (default: a zip file of\n"
     "                                 256 kB of random octets)\n"
     "      --force                    replace a lab that is in DIR, and its keys in the tokens\n"
+    "      --reuse-keys               take keys of the lab's labels that are in the tokens "
+    "(ra-tls,\n"
+    "                                 ra-sign, ra-encryption, enrollment) as they are\n"
     "      --json                     the summary as JSON\n"
     "      --help                     this text\n"
     "Without a token, keys are files in DIR.\n";
@@ -209,6 +212,7 @@ enum {
     OPTION_PORT,
     OPTION_FILE,
     OPTION_FORCE,
+    OPTION_REUSE_KEYS,
     OPTION_JSON
 };
 
@@ -244,6 +248,9 @@ static int take_option(struct lab *lab, int option, const char *value, const cha
     case OPTION_FORCE:
         lab->force = true;
         return APP_OK;
+    case OPTION_REUSE_KEYS:
+        lab->reuse_keys = true;
+        return APP_OK;
     case OPTION_JSON:
         lab->as_json = true;
         return APP_OK;
@@ -265,6 +272,7 @@ static int lab_init(int argc, char **argv)
         {"port", required_argument, NULL, OPTION_PORT},
         {"file", required_argument, NULL, OPTION_FILE},
         {"force", no_argument, NULL, OPTION_FORCE},
+        {"reuse-keys", no_argument, NULL, OPTION_REUSE_KEYS},
         {"json", no_argument, NULL, OPTION_JSON},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};

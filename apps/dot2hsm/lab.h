@@ -49,7 +49,7 @@ struct lab {
     /* options */
     const char *dir_option, *host, *module, *file;
     unsigned port; /* 0: the service's own */
-    bool force, as_json;
+    bool force, reuse_keys, as_json;
     /* what is made */
     char dir[LAB_PATH - 64]; /* absolute; the longest name in it fits into LAB_PATH */
     OSSL_LIB_CTX *libctx;

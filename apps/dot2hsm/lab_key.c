@@ -3,6 +3,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 
 #include "apps/dot2hsm/lab.h"
@@ -118,12 +119,19 @@ static int make_in_token(struct lab *lab, const struct lab_token *token, const c
         app_error("%s: the URI is too long", token->uri);
         return APP_USAGE;
     }
-    status = lab->force ? p11_delete(token->ctx, key->uri, NULL, NULL, &deleted) : P11_OK;
-    if (status == P11_OK || status == P11_E_NO_OBJECT)
+    status = P11_OK;
+    if (lab->reuse_keys)
+        status = p11_key_open_uri(token->ctx, key->uri, NULL, NULL, &made);
+    else if (lab->force)
+        status = p11_delete(token->ctx, key->uri, NULL, NULL, &deleted);
+    if (status == P11_E_NO_OBJECT)
+        ERR_clear_error();
+    if (made == NULL && (status == P11_OK || status == P11_E_NO_OBJECT))
         status = p11_key_generate(token->ctx, key->uri, &how, NULL, NULL, &made);
     if (status != P11_OK) {
         app_error_openssl("%s: %s%s", key->uri, p11_status_text(status),
-                          status == P11_E_EXISTS ? "; --force replaces it" : "");
+                          status == P11_E_EXISTS ? "; --force replaces it, --reuse-keys takes it"
+                                                 : "");
         result = token_code(status);
         goto out;
     }

@@ -76,6 +76,7 @@ struct ee_download {
         *output;       /* written as output.part (its validator beside it) and renamed when whole */
     bool restart;      /* do not resume from an output.part that is there */
     uint64_t max_size; /* refuse more octets than this; 0 = 1 GiB */
+    uint64_t limit_rate; /* octets a second on average at most; 0 = no limit */
     ee_progress_fn *progress;
     void *progress_arg;
 };

@@ -123,6 +123,7 @@ enum ee_status ee_download(const struct ee_config *config, const struct ee_downl
         .result = result,
         .error = error,
         .max_size = download->max_size != 0 ? download->max_size : DEFAULT_MAX_SIZE,
+        .limit_rate = download->limit_rate,
     };
     enum ee_status status;
     char resource[800];

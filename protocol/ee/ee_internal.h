@@ -131,6 +131,7 @@ struct ee_transfer {
     struct ee_download_result *result;
     struct ee_error *error;
     uint64_t max_size;
+    uint64_t limit_rate;
     /* of the running request */
     CURL *curl;
     struct curl_slist *headers;

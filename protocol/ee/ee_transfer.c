@@ -259,6 +259,7 @@ static CURLcode configure(struct ee_transfer *t, const char *url)
     SET(CURLOPT_CONNECTTIMEOUT, (long)(c->connect_timeout != 0 ? c->connect_timeout : 10));
     SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
     SET(CURLOPT_LOW_SPEED_TIME, (long)(c->stall_timeout != 0 ? c->stall_timeout : 30));
+    SET(CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)t->limit_rate);
     SET(CURLOPT_RESOLVE, t->resolve);
     SET(CURLOPT_ERRORBUFFER, t->curl_error);
     SET(CURLOPT_PREREQFUNCTION, on_connected);
