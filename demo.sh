@@ -122,25 +122,100 @@ fi
 # For tests: puts keys of its own into the tokens before the laboratory looks for them.
 [ -z "${HOOK_PREPARE:-}" ] || DEMO_DIR=$dir DEMO_MODULE=$softhsm "$HOOK_PREPARE"
 
+
 say "Keys in the tokens, and a laboratory's PKI around them (for demonstrations, not for the field)"
+port=$((20000 + RANDOM % 20000))
+while (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+    port=$((port + 1))
+done
 head -c 4194304 /dev/urandom >"$dir/original"
 "$bin/dot2hsm" lab init "$dir/lab" --module "$module" --pin-source "file:$dir/%s.pin" \
-    --ra-token pkcs11:token=ra --rse-token pkcs11:token=rse --file "$dir/original" |
-    sed 's/^/   /'
-ra_pin=file:$dir/ra.pin rse_pin=file:$dir/rse.pin
+    --ra-token pkcs11:token=ra --rse-token pkcs11:token=rse --port "$port" \
+    --file "$dir/original" ${DEMO_LAB_OPTIONS:-} >"$dir/lab.txt"
+sed 's/^/   /' "$dir/lab.txt"
 for token in ra rse; do
-    echo "   keys in token $token:"
-    "$bin/dot2hsm" keys list --module "$module" --pin-source "file:$dir/$token.pin" \
-        "pkcs11:token=$token;type=private" | sed 's/^/     /'
-    "$bin/dot2hsm" keys list --module "$module" --pin-source "file:$dir/$token.pin" --json \
-        "pkcs11:token=$token;type=private" >"$dir/$token.keys.json"
-    check "every key in token $token is sensitive" \
-        bash -c "! grep -q '\"sensitive\": *false' '$dir/$token.keys.json'"
-    check "and none can be extracted" \
-        bash -c "! grep -q '\"extractable\": *true' '$dir/$token.keys.json'"
+    list=("$bin/dot2hsm" keys list --module "$module" --pin-source "file:$dir/$token.pin")
+    echo "   private keys in token $token:"
+    "${list[@]}" "pkcs11:token=$token;type=private" | sed 's/^/     /'
+    "${list[@]}" --json "pkcs11:token=$token;type=private" >"$dir/$token.keys"
+    check "each of them is sensitive, and none can be extracted" bash -c \
+        "grep -q '\"sensitive\":true' '$dir/$token.keys' &&
+         ! grep -E '\"sensitive\":false|\"extractable\":true' '$dir/$token.keys'"
 done
+enrollment=$("$bin/dot2hsm" hash "$dir/lab/rse/enrollment.oer" | sed -n 's/^HashedId8 *//p')
+check "the enrollment certificate leads to the root" \
+    "$bin/dot2hsm" verify --root "$dir/lab/trust/root.oer" --cert "$dir/lab/trust" \
+    "$dir/lab/rse/enrollment.oer"
+echo "   HashedId8 of the enrollment certificate: $enrollment"
 
 say "The RA starts; its TLS key stays in its token"
 setsid "$bin/dot2hsm-ra" "$dir/lab/ra.conf" >"$dir/ra.log" 2>&1 &
 ra=$!
-pids+=($ra)
+pids+=("$ra")
+for _ in $(seq 200); do
+    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
+    kill -0 "$ra" 2>/dev/null || break
+    sleep 0.05
+done
+grep 'event=started' "$dir/ra.log" | sed 's/^/   /'
+check "the RA's log names a key in the token as its TLS key" \
+    grep -q 'event=started.*pkcs11:token=ra' "$dir/ra.log"
+[ -z "${HOOK_RUNNING:-}" ] || DEMO_DIR=$dir DEMO_RA=$ra DEMO_PORT=$port "$HOOK_RUNNING"
+
+say "The RSE asks for its file, and the transfer is cut off"
+file=$(basename "$dir"/lab/ra/download/????????????????.zip)
+(
+    cd "$dir"
+    exec "$bin/dot2hsm" ee download --config lab/rse.conf --limit-rate 2000000 \
+        --out received "$file" >first.txt 2>&1
+) &
+rse=$!
+part=$dir/received.part
+for _ in $(seq 600); do
+    [ "$(stat -c %s "$part" 2>/dev/null || echo 0)" -lt 1000000 ] || break
+    kill -0 "$rse" 2>/dev/null || break
+    sleep 0.02
+done
+kill -KILL "$rse" 2>/dev/null || true
+wait "$rse" 2>/dev/null || true
+first=$(stat -c %s "$part")
+echo "   dot2hsm ee download was killed (SIGKILL) in the middle; $first octets of $file are there"
+check "the file is not complete" test "$first" -lt "$(stat -c %s "$dir/original")"
+
+say "The RSE signs a fresh Time32 and goes on where it was"
+"$bin/dot2hsm" ee download --config "$dir/lab/rse.conf" --out "$dir/received" "$file" |
+    tee "$dir/second.txt" | sed 's/^/   /'
+check "the second part begins where the first ended" \
+    grep -q "^Resumed *at octet $first\$" "$dir/second.txt"
+check "the request was signed under the enrollment certificate, with the key in the token" \
+    grep -qi "^Enrollment *HashedId8 $enrollment.*pkcs11:token=rse" "$dir/second.txt"
+second=$(sed -n 's/^Received *\([0-9]*\) octets/\1/p' "$dir/second.txt")
+echo "   first part $first octets, second part $second octets"
+check "together they are the whole file" \
+    test $((first + second)) -eq "$(stat -c %s "$dir/original")"
+source_hash=$(sha256sum <"$dir/original" | cut -d' ' -f1)
+copy_hash=$(sha256sum <"$dir/received" | cut -d' ' -f1)
+echo "   SHA-256 of the source: $source_hash"
+echo "   SHA-256 of the copy:   $copy_hash"
+check "source and copy are equal" test "$source_hash" = "$copy_hash"
+
+say "A device on the blacklist gets nothing"
+"$bin/dot2hsm" ra blacklist add --config "$dir/lab/ra.conf" "$dir/lab/rse/enrollment.oer" |
+    sed 's/^/   /'
+if "$bin/dot2hsm" ee download --config "$dir/lab/rse.conf" --out "$dir/refused" "$file" \
+    >"$dir/refused.txt" 2>&1; then
+    echo "   FAILED: the blacklisted device was served" >&2
+    exit 1
+fi
+sed 's/^/   /' "$dir/refused.txt"
+grep 'reason=blacklisted' "$dir/ra.log" | sed 's/^/   RA: /'
+check "the RA's log says why" grep -q 'reason=blacklisted' "$dir/ra.log"
+check "no file was written" test ! -e "$dir/refused"
+
+kill -TERM "$ra"
+wait "$ra" || {
+    echo "demo.sh: the RA ended with status $?" >&2
+    exit 1
+}
+printf '\nAll of it held: keys in HSMs, a signed Time32, one file in two parts over TLS.\n'
+[ -z "$keep" ] || echo "Everything is in $dir"

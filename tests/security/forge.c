@@ -144,7 +144,7 @@ static int issue(char **argv)
     const char *kind = argv[5];
     ToBeSignedCertificate_t *body = body_of(template_);
     if (strcmp(kind, "expired") == 0) {
-        validity(body, -7200, 60);
+        validity(body, -1800, 10);
     } else if (strcmp(kind, "future") == 0) {
         validity(body, 3600, 60);
     } else if (strcmp(kind, "permission") == 0) {
