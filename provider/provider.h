@@ -204,7 +204,9 @@ int prov_error_library(void);
 
 #define PROV_RAISE(reason, ...) ERR_raise_data(prov_error_library(), (reason), __VA_ARGS__)
 
-/* ---- the algorithms' functions ---- */
+/* ---- the algorithms' functions, and what they can do in TLS (tls_group.c) ---- */
+
+OSSL_FUNC_provider_get_capabilities_fn prov_get_capabilities;
 
 extern const OSSL_DISPATCH prov_keymgmt_ec_functions[];
 extern const OSSL_DISPATCH prov_signature_functions[];

@@ -73,18 +73,24 @@ static bool shake_hands(SSL *server, SSL *client)
     return done_server == 1 && done_client == 1;
 }
 
-static void handshake(struct fixture *fixture, const char *curve, int version)
+/*
+ * properties: NULL, and the client knows nothing of dot2hsm; else the query of both sides. groups:
+ * for the key agreement, NULL = as libssl has it.
+ */
+static void handshake(struct fixture *fixture, const char *curve, int version,
+                      const char *properties, const char *groups)
 {
     OSSL_LIB_CTX *libctx = fixture->world.libctx;
+    static unsigned number;
     char label[64];
     EVP_PKEY *key = NULL;
     X509 *certificate = NULL;
-    SSL_CTX *server_ctx = SSL_CTX_new_ex(libctx, NULL, TLS_server_method());
-    /* The client knows nothing of dot2hsm: the default library context. */
-    SSL_CTX *client_ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX *server_ctx = SSL_CTX_new_ex(libctx, properties, TLS_server_method());
+    SSL_CTX *client_ctx =
+        SSL_CTX_new_ex(properties != NULL ? libctx : NULL, properties, TLS_client_method());
     SSL *server = NULL, *client = NULL;
 
-    snprintf(label, sizeof(label), "tls-%s-%x", curve, (unsigned)version);
+    snprintf(label, sizeof(label), "tls-%u", number++);
     EVP_PKEY_free(lab_generate(libctx, curve, lab_uri(label), NULL));
     key = lab_load(libctx, lab_uri(label), OSSL_STORE_INFO_PKEY);
     assert_non_null(key);
@@ -98,6 +104,10 @@ static void handshake(struct fixture *fixture, const char *curve, int version)
     assert_int_equal(SSL_CTX_use_PrivateKey(server_ctx, key), 1);
     assert_int_equal(SSL_CTX_check_private_key(server_ctx), 1);
 
+    if (groups != NULL) {
+        assert_true(SSL_CTX_set1_groups_list(server_ctx, groups));
+        assert_true(SSL_CTX_set1_groups_list(client_ctx, groups));
+    }
     SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, NULL);
     unsigned char *der = NULL;
     int der_size = i2d_X509(certificate, &der);
@@ -127,14 +137,30 @@ static void handshake(struct fixture *fixture, const char *curve, int version)
 
 static void tls_1_2(void **state)
 {
-    handshake(*state, "P-256", TLS1_2_VERSION);
-    handshake(*state, "P-384", TLS1_2_VERSION);
+    handshake(*state, "P-256", TLS1_2_VERSION, NULL, NULL);
+    handshake(*state, "P-384", TLS1_2_VERSION, NULL, NULL);
 }
 
 static void tls_1_3(void **state)
 {
-    handshake(*state, "P-256", TLS1_3_VERSION);
-    handshake(*state, "P-384", TLS1_3_VERSION);
+    handshake(*state, "P-256", TLS1_3_VERSION, NULL, NULL);
+    handshake(*state, "P-384", TLS1_3_VERSION, NULL, NULL);
+}
+
+/*
+ * Both sides prefer us for everything: ephemeral keys, agreement, verification. That a curve is
+ * none of the four (P-521) must not hinder it.
+ */
+static void everything_through_us(void **state)
+{
+    /* TLS 1.2 wants the curve of the certificate among the groups, too. */
+    static const char *const groups[] = {"P-256:P-384", "P-384:P-256", "P-521:P-384:P-256",
+                                         "X25519:P-384:P-256"};
+
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+        handshake(*state, "P-256", TLS1_2_VERSION, "?provider=dot2hsm", groups[i]);
+        handshake(*state, "P-384", TLS1_3_VERSION, "?provider=dot2hsm", groups[i]);
+    }
 }
 
 /* The certificate's key is compared with the token's by their points. */
@@ -164,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tls_1_2),
         cmocka_unit_test(tls_1_3),
+        cmocka_unit_test(everything_through_us),
         cmocka_unit_test(a_certificate_of_another_key_is_refused),
     };
 
