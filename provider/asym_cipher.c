@@ -116,7 +116,7 @@ static int asym_cipher_decrypt_init(void *vctx, void *vkey, const OSSL_PARAM par
     }
     if (key->token != NULL && !p11_key_can_derive(key->token)) {
         PROV_RAISE(PROV_R_NO_PRIVATE_KEY,
-                   "%s may not derive (no CKA_DERIVE), or its token has no CKM_ECDH1_DERIVE",
+                   "may not derive (no CKA_DERIVE), or its token has no CKM_ECDH1_DERIVE: %s",
                    p11_key_uri(key->token));
         return 0;
     }

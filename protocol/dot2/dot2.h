@@ -31,6 +31,7 @@
 
 #include "asn1/coer.h"
 #include <CertificateBase.h>
+#include <EncryptedData.h>
 #include <Signature.h>
 
 enum dot2_status {
@@ -58,7 +59,9 @@ enum dot2_status {
     DOT2_E_TYPE,             /* implicit or explicit where it must not be */
     DOT2_E_DEPTH,            /* chain longer than the limit, or a cycle */
     DOT2_E_TIME,             /* outside Time32, or not a time */
-    DOT2_E_MESSAGE           /* decodes, but is not the message that is expected here */
+    DOT2_E_MESSAGE,          /* decodes, but is not the message that is expected here */
+    DOT2_E_NOT_RECIPIENT,    /* encrypted, but not to this certificate or key */
+    DOT2_E_DECRYPT           /* does not decrypt: altered, or encrypted to another key */
 };
 
 struct dot2_error {
@@ -288,5 +291,77 @@ void dot2_chain_clear(struct dot2_chain *chain);
 enum dot2_status dot2_signed_data_verify(dot2_trust *trust, const uint8_t *octets, size_t size,
                                          const struct dot2_check *check, struct dot2_chain *chain,
                                          struct dot2_error *error);
+
+/* ---- encrypt.c, decrypt.c: EncryptedData in an Ieee1609Dot2Data --------------------------------
+ */
+
+/* Octets of the longest plaintext: AES-CCM with a nonce of 12 octets counts in 3. */
+#define DOT2_PLAINTEXT_MAX 0xffffff
+/* Recipients of one message that are read; more are DOT2_E_MESSAGE. */
+#define DOT2_RECIPIENTS_MAX 16
+
+/*
+ * Encrypts to a certificate's encryption key (certRecipInfo, recipientId its HashedId8, P1 the
+ * SHA-256 of its canonical form), or to a public key alone (rekRecipInfo, recipientId the HashedId8
+ * of the COER PublicEncryptionKey, P1 the SHA-256 of the empty string). The AES key, the nonce and
+ * the ephemeral key are new each time. The plaintext should be a whole Ieee1609Dot2Data.
+ * *octets, a COER Ieee1609Dot2Data, is OPENSSL_free'd by the caller.
+ * DOT2_E_TYPE: the certificate has no encryption key. DOT2_E_ALGORITHM: a key that is not on P-256
+ * or brainpoolP256r1. DOT2_E_ARGUMENT: no plaintext, or more than DOT2_PLAINTEXT_MAX octets.
+ */
+enum dot2_status dot2_encrypt_to_cert(const dot2_crypto *crypto, const dot2_cert *cert,
+                                      const uint8_t *plaintext, size_t size, uint8_t **octets,
+                                      size_t *octets_size, struct dot2_error *error);
+enum dot2_status dot2_encrypt_to_key(const dot2_crypto *crypto, EVP_PKEY *key,
+                                     const uint8_t *plaintext, size_t size, uint8_t **octets,
+                                     size_t *octets_size, struct dot2_error *error);
+
+/* The HashedId8 of a key's COER PublicEncryptionKey. */
+enum dot2_status dot2_encryption_key_hashedid8(const dot2_crypto *crypto, const EVP_PKEY *key,
+                                               uint8_t id[8], struct dot2_error *error);
+
+struct dot2_recipient {
+    enum dot2_recipient_kind {
+        DOT2_RECIPIENT_PSK = 1,
+        DOT2_RECIPIENT_SYMM,
+        DOT2_RECIPIENT_CERT,
+        DOT2_RECIPIENT_SIGNED_DATA,
+        DOT2_RECIPIENT_REK
+    } kind;
+    uint8_t id[8]; /* recipientId */
+};
+
+/* A decoded message; by its recipients, who has several keys chooses one. */
+struct dot2_encrypted {
+    coer_arena *arena; /* owns the decoded values; octets stay the caller's */
+    const EncryptedData_t *asn1;
+    struct dot2_recipient recipients[DOT2_RECIPIENTS_MAX];
+    size_t count;
+};
+
+/* DOT2_E_DECODE; DOT2_E_MESSAGE for another content, no recipient or too many. */
+enum dot2_status dot2_encrypted_parse(const uint8_t *octets, size_t size,
+                                      struct dot2_encrypted *encrypted, struct dot2_error *error);
+void dot2_encrypted_clear(struct dot2_encrypted *encrypted);
+
+/*
+ * Decrypts with a private key, in its token if it is in one: for cert, if that is not NULL
+ * (certRecipInfo under its HashedId8), else for the key alone (rekRecipInfo; under another
+ * recipientId the key is tried all the same, as responses in the field have the RA's there).
+ * *plaintext is OPENSSL_clear_free'd by the caller; after an error it is NULL, and nothing of the
+ * plaintext is left.
+ * DOT2_E_NOT_RECIPIENT: there is no such recipient. DOT2_E_DECRYPT: a tag does not match, or a
+ * point is not on the curve: altered, or not encrypted to this key and certificate. DOT2_E_POINT:
+ * a point that is none. DOT2_E_KEY_MISMATCH: the key is not that of cert. DOT2_E_CRYPTO: OpenSSL or
+ * the token failed; the message may be right.
+ */
+enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,
+                                        const struct dot2_encrypted *encrypted, EVP_PKEY *key,
+                                        const dot2_cert *cert, uint8_t **plaintext, size_t *size,
+                                        struct dot2_error *error);
+/* Both in one. */
+enum dot2_status dot2_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const dot2_cert *cert,
+                              const uint8_t *octets, size_t size, uint8_t **plaintext,
+                              size_t *plaintext_size, struct dot2_error *error);
 
 #endif

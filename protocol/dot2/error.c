@@ -41,6 +41,10 @@ static const struct {
     {DOT2_E_DEPTH, "DOT2_E_DEPTH", "the chain is too long or has a cycle"},
     {DOT2_E_TIME, "DOT2_E_TIME", "not a time that Time32 can hold"},
     {DOT2_E_MESSAGE, "DOT2_E_MESSAGE", "not the message that is expected here"},
+    {DOT2_E_NOT_RECIPIENT, "DOT2_E_NOT_RECIPIENT",
+     "the message is not encrypted to this recipient"},
+    {DOT2_E_DECRYPT, "DOT2_E_DECRYPT",
+     "the message does not decrypt: it was altered, or encrypted to another key"},
 };
 
 const char *dot2_status_name(enum dot2_status status)
