@@ -1,0 +1,606 @@
+/*
+ * download_test.c: what a device gets over TLS from a running server.
+ */
+#include "tests/ra/served.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define APPLICATION "/download/application-certificate"
+#define NAME "AB09281C9867DE53.zip"
+#define SIZE 10000
+
+static int setup(void **state)
+{
+    struct lab *lab = lab_new();
+    struct served *served;
+
+    lab_file(lab, NAME, &lab->device, SIZE);
+    served = served_start(lab, NULL);
+    *state = served;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct served *served = *state;
+    struct lab *lab = served->lab;
+
+    served_stop(served);
+    lab_free(lab);
+    return 0;
+}
+
+static void assert_header(const struct response *response, const char *name, const char *value)
+{
+    const char *got = response_header(response, name);
+
+    if (value == NULL ? got != NULL : got == NULL || strcmp(got, value) != 0)
+        fail_msg("%s: %s instead of %s", name, got == NULL ? "none" : got,
+                 value == NULL ? "none" : value);
+}
+
+static void etag_of(struct served *served, char etag[64])
+{
+    struct response response = download(served, APPLICATION, &served->lab->device, NAME, "");
+
+    assert_int_equal(response.status, 200);
+    snprintf(etag, 64, "%s", response_header(&response, "ETag"));
+    response_clear(&response);
+}
+
+static void whole(void **state)
+{
+    struct served *served = *state;
+    struct response response = download(served, APPLICATION, &served->lab->device, NAME, "");
+    char etag[64];
+
+    assert_int_equal(response.status, 200);
+    assert_pattern(&response, 0, SIZE);
+    assert_header(&response, "Content-Length", "10000");
+    assert_header(&response, "Content-Type", "application/zip");
+    assert_header(&response, "Content-Disposition", "attachment; filename=\"" NAME "\"");
+    assert_header(&response, "Accept-Ranges", "bytes");
+    assert_header(&response, "Transfer-Encoding", NULL);
+    assert_header(&response, "Connection", NULL);
+    snprintf(etag, sizeof etag, "%s", response_header(&response, "ETag"));
+    assert_int_equal(strlen(etag), 34);
+    response_clear(&response);
+    assert_logged(served, "event=served");
+    assert_logged(served, "service=application-certificate status=200 file=" NAME " bytes=10000");
+    assert_logged(served, "hashedid8=");
+    /* The same content has the same validator, another content another. */
+    lab_file(served->lab, NAME, NULL, SIZE - 1);
+    response = download(served, APPLICATION, &served->lab->device, NAME, "");
+    assert_int_equal(response.size, SIZE - 1);
+    assert_string_not_equal(response_header(&response, "ETag"), etag);
+    response_clear(&response);
+    lab_file(served->lab, NAME, NULL, SIZE);
+    response = download(served, APPLICATION, &served->lab->device, NAME, "");
+    assert_header(&response, "ETag", etag);
+    response_clear(&response);
+}
+
+static void implicit_certificate(void **state)
+{
+    struct served *served = *state;
+    struct response response;
+
+    lab_file(served->lab, "1111111111111111.zip", &served->lab->implicit, 100);
+    response = download(served, APPLICATION, &served->lab->implicit, "1111111111111111.zip", "");
+    assert_int_equal(response.status, 200);
+    assert_pattern(&response, 0, 100);
+    response_clear(&response);
+}
+
+static void services(void **state)
+{
+    static const struct {
+        const char *path, *name, *type;
+    } tests[] = {
+        {"/download/identity-certificate", "AB09281C9867DE53_F.zip", "application/zip"},
+        {"/download/batch", "AB09281C9867DE53_0.zip", "application/zip"},
+        {"/download/info", "AB09281C9867DE53.info", "application/octet-stream"},
+    };
+    struct served *served = *state;
+
+    for (size_t i = 0; i < 3; i++) {
+        struct response response;
+
+        lab_file(served->lab, tests[i].name, &served->lab->device, 4 + i);
+        response = download(served, tests[i].path, &served->lab->device, tests[i].name, "");
+        assert_int_equal(response.status, 200);
+        assert_pattern(&response, 0, 4 + i);
+        assert_header(&response, "Content-Type", tests[i].type);
+        response_clear(&response);
+        /* The name of one service is none of another. */
+        response = download(served, APPLICATION, &served->lab->device, tests[i].name, "");
+        assert_int_equal(response.status, 500);
+        response_clear(&response);
+    }
+}
+
+static void ranges(void **state)
+{
+    static const struct {
+        const char *range;
+        int status;
+        size_t first, size;
+        const char *content_range;
+    } tests[] = {
+        {"bytes=500-700", 206, 500, 201, "bytes 500-700/10000"},
+        {"bytes=1000-", 206, 1000, 9000, "bytes 1000-9999/10000"},
+        {"bytes=0-0", 206, 0, 1, "bytes 0-0/10000"},
+        {"bytes=0-", 206, 0, 10000, "bytes 0-9999/10000"},
+        {"Bytes=9999-", 206, 9999, 1, "bytes 9999-9999/10000"},
+        {"bytes=9990-20000", 206, 9990, 10, "bytes 9990-9999/10000"},
+        {"bytes=9990-99999999999999999999999999", 206, 9990, 10, "bytes 9990-9999/10000"},
+        {"bytes=-10", 206, 9990, 10, "bytes 9990-9999/10000"},
+        {"bytes=-10000", 206, 0, 10000, "bytes 0-9999/10000"},
+        {"bytes=-20000", 206, 0, 10000, "bytes 0-9999/10000"},
+        {"bytes=10000-", 416, 0, 0, "bytes */10000"},
+        {"bytes=20000-30000", 416, 0, 0, "bytes */10000"},
+        {"bytes=99999999999999999999999999-", 416, 0, 0, "bytes */10000"},
+        {"bytes=-0", 416, 0, 0, "bytes */10000"},
+        {"bytes=700-500", 200, 0, 10000, NULL},
+        {"bytes=a-b", 200, 0, 10000, NULL},
+        {"bytes=5-b", 200, 0, 10000, NULL},
+        {"bytes=-", 200, 0, 10000, NULL},
+        {"bytes=", 200, 0, 10000, NULL},
+        {"bytes=5", 200, 0, 10000, NULL},
+        {"bytes=--5", 200, 0, 10000, NULL},
+        {"bytes=+5-10", 200, 0, 10000, NULL},
+        {"bytes=0x5-10", 200, 0, 10000, NULL},
+        {"lines=1-2", 200, 0, 10000, NULL},
+        {"1-2", 200, 0, 10000, NULL},
+        {"bytes=0-1,5-6", 200, 0, 10000, NULL},
+        {"bytes=0-1,", 200, 0, 10000, NULL},
+        {"bytes = 0-1", 200, 0, 10000, NULL},
+        {"bytes=0 -1", 200, 0, 10000, NULL},
+    };
+    struct served *served = *state;
+    struct client *client = client_open(served, NULL); /* one connection for all */
+    char etag[64];
+
+    etag_of(served, etag);
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
+        char line[100], *headers;
+        struct response response;
+
+        snprintf(line, sizeof line, "Range: %s\r\n", tests[i].range);
+        headers = authenticated(served, &served->lab->device, NAME, line);
+        response = request_on(client, "GET", APPLICATION, headers);
+        OPENSSL_free(headers);
+        if (response.status != tests[i].status)
+            fail_msg("%s: %d", tests[i].range, response.status);
+        assert_header(&response, "Content-Range", tests[i].content_range);
+        assert_header(&response, "ETag", etag);
+        assert_pattern(&response, tests[i].first, tests[i].size);
+        response_clear(&response);
+    }
+    client_close(client);
+    assert_logged(served, "range=500-700/10000");
+    assert_logged(served, "status=416");
+}
+
+static void if_range(void **state)
+{
+    struct served *served = *state;
+    char etag[64], line[200];
+    static const char *const others[] = {"\"other\"", "W/%s", "Mon, 23 Nov 2026 19:00:00 GMT"};
+    struct response response;
+
+    etag_of(served, etag);
+    snprintf(line, sizeof line, "Range: bytes=100-\r\nIf-Range: %s\r\n", etag);
+    response = download(served, APPLICATION, &served->lab->device, NAME, line);
+    assert_int_equal(response.status, 206);
+    assert_pattern(&response, 100, SIZE - 100);
+    response_clear(&response);
+    for (size_t i = 0; i < 3; i++) {
+        char value[100];
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(value, sizeof value, others[i], etag);
+#pragma GCC diagnostic pop
+        snprintf(line, sizeof line, "Range: bytes=100-\r\nIf-Range: %s\r\n", value);
+        response = download(served, APPLICATION, &served->lab->device, NAME, line);
+        assert_int_equal(response.status, 200);
+        assert_pattern(&response, 0, SIZE);
+        response_clear(&response);
+    }
+    /* Even a range that cannot be satisfied is ignored with a validator of another content. */
+    response = download(served, APPLICATION, &served->lab->device, NAME,
+                        "Range: bytes=20000-\r\nIf-Range: \"other\"\r\n");
+    assert_int_equal(response.status, 200);
+    response_clear(&response);
+}
+
+static void head(void **state)
+{
+    struct served *served = *state;
+    struct client *client = client_open(served, NULL);
+    char *headers = authenticated(served, &served->lab->device, NAME, "Range: bytes=0-1\r\n");
+    struct response response = request_on(client, "HEAD", APPLICATION, headers);
+    char etag[64];
+
+    etag_of(served, etag);
+    assert_int_equal(response.status, 200); /* Range is for GET */
+    assert_header(&response, "Content-Length", "10000");
+    assert_header(&response, "ETag", etag);
+    response_clear(&response);
+    /* The connection goes on: nothing followed the head. */
+    response = request_on(client, "GET", APPLICATION, headers);
+    assert_int_equal(response.status, 206);
+    assert_pattern(&response, 0, 2);
+    response_clear(&response);
+    OPENSSL_free(headers);
+    client_close(client);
+}
+
+static void not_modified(void **state)
+{
+    static const struct {
+        const char *format;
+        int status;
+    } tests[] = {
+        {"If-None-Match: %s\r\n", 304},
+        {"If-None-Match: W/%s\r\n", 304},
+        {"If-None-Match: \"a\", %s\r\n", 304},
+        {"If-None-Match: *\r\n%.0s", 304},
+        {"If-None-Match: \"other\"\r\n%.0s", 200},
+        {"If-None-Match: x%s\r\n", 200},
+        {"If-None-Match: \"\r\n%.0s", 200},
+        {"If-None-Match: %s\r\nRange: bytes=0-1\r\n", 304},
+    };
+    struct served *served = *state;
+    char etag[64];
+
+    etag_of(served, etag);
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
+        char line[200];
+        struct response response;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(line, sizeof line, tests[i].format, etag);
+#pragma GCC diagnostic pop
+        response = download(served, APPLICATION, &served->lab->device, NAME, line);
+        if (response.status != tests[i].status)
+            fail_msg("%s: %d", line, response.status);
+        assert_header(&response, "ETag", etag);
+        response_clear(&response);
+    }
+}
+
+/* Larger than a slice of the validator and than the buffers: octet for octet, in two parts too. */
+static void large(void **state)
+{
+    struct served *served = *state;
+    size_t size = 3 * 1024 * 1024 + 17;
+    struct response response;
+    struct client *client;
+    char *headers;
+
+    lab_file(served->lab, NAME, NULL, size);
+    response = download(served, APPLICATION, &served->lab->device, NAME, "");
+    assert_int_equal(response.status, 200);
+    assert_pattern(&response, 0, size);
+    response_clear(&response);
+    response =
+        download(served, APPLICATION, &served->lab->device, NAME, "Range: bytes=1234567-\r\n");
+    assert_int_equal(response.status, 206);
+    assert_pattern(&response, 1234567, size - 1234567);
+    response_clear(&response);
+    /* A device that goes away in the middle. */
+    client = client_open(served, NULL);
+    headers = authenticated(served, &served->lab->device, NAME, "");
+    client_say(client, "GET " APPLICATION " HTTP/1.1\r\nHost: a\r\n");
+    client_say(client, headers);
+    client_say(client, "\r\n");
+    OPENSSL_free(headers);
+    assert_int_equal(client_ending(client, 2000), ENDING_DATA);
+    client_close(client);
+    assert_logged(served, "event=aborted");
+}
+
+static void empty(void **state)
+{
+    struct served *served = *state;
+    struct client *client = client_open(served, NULL);
+    static const char *const extra[] = {"", "Range: bytes=-5\r\n", "Range: bytes=0-\r\n"};
+
+    lab_file(served->lab, NAME, NULL, 0);
+    for (size_t i = 0; i < 3; i++) {
+        char *headers = authenticated(served, &served->lab->device, NAME, extra[i]);
+        struct response response = request_on(client, "GET", APPLICATION, headers);
+
+        assert_int_equal(response.status, i == 2 ? 416 : 200);
+        assert_header(&response, "Content-Length", "0");
+        response_clear(&response);
+        OPENSSL_free(headers);
+    }
+    client_close(client);
+}
+
+/* Names are compared without case, on the wire and on the disk. */
+static void names(void **state)
+{
+    static const char *const on_disk[] = {"00000000000000AB.zip", "00000000000000ac.zip",
+                                          "00000000000000AD.ZIP", "00000000000000Ae.zIp",
+                                          "00000000000000af.ZIP"};
+    static const char *const asked[] = {"00000000000000ab.ZIP", "00000000000000AC.zip",
+                                        "00000000000000ad.zip", "00000000000000aE.zip",
+                                        "00000000000000AF.zip"};
+    struct served *served = *state;
+
+    for (size_t i = 0; i < 5; i++) {
+        lab_file(served->lab, on_disk[i], &served->lab->device, 10 + i);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        struct response response =
+            download(served, APPLICATION, &served->lab->device, asked[i], "");
+
+        if (response.status != 200)
+            fail_msg("%s: %d", asked[i], response.status);
+        assert_pattern(&response, 0, 10 + i);
+        response_clear(&response);
+    }
+}
+
+static void only_regular_files(void **state)
+{
+    struct served *served = *state;
+    struct lab *lab = served->lab;
+    char path[200];
+    static const char *const bad[] = {"0000000000000001.zip", "0000000000000002.zip",
+                                      "0000000000000003.zip", "0000000000000004.zip"};
+
+    snprintf(path, sizeof path, "%s/%s", lab->downloads, bad[0]);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    snprintf(path, sizeof path, "%s/%s", lab->downloads, bad[1]);
+    assert_int_equal(symlink(NAME, path), 0); /* one that stays in the directory, too */
+    snprintf(path, sizeof path, "%s/%s", lab->downloads, bad[2]);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/%s", lab->downloads, bad[3]);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    for (size_t i = 0; i < 4; i++) {
+        struct response response;
+
+        lab_assign(lab, bad[i], lab->device.cert);
+        served_log_clear(served);
+        response = download(served, APPLICATION, &lab->device, bad[i], "");
+        assert_int_equal(response.status, 404); /* QA */
+        assert_int_equal(response.size, 0);
+        assert_header(&response, "SCMS-POC-Error", "5065");
+        response_clear(&response);
+        assert_logged(served, "reason=file_unknown");
+        assert_logged(served, "not a regular file");
+    }
+}
+
+static void public_files(void **state)
+{
+    static const char *const same[] = {
+        "If-None-Match: \"local_certificate_chains_01_03.oer\"\r\n",
+        "If-None-Match: local_certificate_chains_01_03.oer\r\n",
+        "If-None-Match: W/\"local_certificate_chains_01_03.oer\"\r\n"};
+    struct served *served = *state;
+    struct lab *lab = served->lab;
+    char policy[200], chain[200], text[200];
+    struct response response;
+
+    /* Not configured: not served. */
+    response = request(served, "GET", "/download/policy/local", "");
+    assert_int_equal(response.status, 404);
+    assert_header(&response, "SCMS-POC-Error", "5072");
+    response_clear(&response);
+
+    lab_file(lab, "local_policy_02.oer", NULL, 300);
+    lab_file(lab, "local_certificate_chains_01_03.oer", NULL, 400);
+    snprintf(policy, sizeof policy, "%s/local_policy_02.oer", lab->downloads);
+    snprintf(chain, sizeof chain, "%s/local_certificate_chains_01_03.oer", lab->downloads);
+    assert_int_equal(ra_server_set_files(served->server, policy, chain, text, sizeof text), 0);
+    response = request(served, "GET", "/download/policy/local", "");
+    assert_int_equal(response.status, 200);
+    assert_pattern(&response, 0, 300);
+    assert_header(&response, "ETag", "\"local_policy_02.oer\"");
+    response_clear(&response);
+    response = request(served, "GET", "/download/local-certificate-chain",
+                       "If-None-Match: \"local_certificate_chains_01_02.oer\"\r\n");
+    assert_int_equal(response.status, 200);
+    assert_pattern(&response, 0, 400);
+    assert_header(&response, "ETag", "\"local_certificate_chains_01_03.oer\"");
+    assert_header(&response, "Content-Disposition",
+                  "attachment; filename=\"local_certificate_chains_01_03.oer\"");
+    assert_header(&response, "Content-Type", "application/octet-stream");
+    response_clear(&response);
+    for (size_t i = 0; i < 3; i++) {
+        response = request(served, "GET", "/download/local-certificate-chain", same[i]);
+        assert_int_equal(response.status, 304);
+        assert_header(&response, "ETag", "\"local_certificate_chains_01_03.oer\"");
+        response_clear(&response);
+    }
+    response = request(served, "GET", "/download/local-certificate-chain",
+                       "Range: bytes=100-\r\n"
+                       "If-Range: \"local_certificate_chains_01_03.oer\"\r\n");
+    assert_int_equal(response.status, 206);
+    assert_pattern(&response, 100, 300);
+    response_clear(&response);
+    response = request(served, "HEAD", "/download/local-certificate-chain", "");
+    assert_int_equal(response.status, 200);
+    assert_header(&response, "Content-Length", "400");
+    response_clear(&response);
+
+    assert_int_equal(unlink(chain), 0);
+    response = request(served, "GET", "/download/local-certificate-chain", "");
+    assert_int_equal(response.status, 404);
+    assert_header(&response, "SCMS-POC-Error", "5068");
+    response_clear(&response);
+    assert_int_equal(ra_server_set_files(served->server, "/tmp/a\"b", NULL, text, sizeof text), -1);
+    assert_int_equal(ra_server_set_files(served->server, "/tmp/", NULL, text, sizeof text), -1);
+}
+
+static SSL_SESSION *resume(struct served *served, SSL_SESSION *session, bool resumed)
+{
+    struct client *client = client_open(served, session);
+    char *headers = authenticated(served, &served->lab->device, NAME, "");
+    struct response response;
+    SSL_SESSION *next;
+
+    assert_non_null(client);
+    assert_int_equal(SSL_session_reused(client->ssl), resumed);
+    response = request_on(client, "GET", APPLICATION, headers);
+    assert_int_equal(response.status, 200);
+    response_clear(&response);
+    OPENSSL_free(headers);
+    next = SSL_get1_session(client->ssl);
+    client_close(client);
+    SSL_SESSION_free(session);
+    return next;
+}
+
+/* A device that comes back costs the HSM no signature, whichever loop it comes to. */
+static void resumption(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    struct served *served = *state;
+    struct lab *lab = served->lab;
+    char text[200];
+
+    for (size_t i = 0; i < 2; i++) {
+        SSL_SESSION *session = NULL;
+        SSL_CTX *again;
+
+        SSL_CTX_set_max_proto_version(served->client, versions[i]);
+        session = resume(served, NULL, false);
+        for (int n = 0; n < 8; n++)
+            session = resume(served, session, true);
+        assert_logged(served, "resumed=yes");
+        /* Reloaded with the same certificate, */
+        again = ra_tls_new(lab->libctx, lab->tls_path, lab->tls_key, text, sizeof text);
+        assert_non_null(again);
+        ra_server_set_tls(served->server, again);
+        SSL_CTX_free(again);
+        session = resume(served, session, true);
+        SSL_SESSION_free(session);
+    }
+}
+
+static void tls_versions_and_ciphers(void **state)
+{
+    static const struct {
+        int version;
+        const char *ciphers; /* of TLS 1.2 */
+        const char *groups;
+        bool good;
+    } tests[] = {
+        {TLS1_3_VERSION, NULL, "X25519", true},
+        {TLS1_3_VERSION, NULL, "P-256", true},
+        {TLS1_3_VERSION, NULL, "P-384", true},
+        {TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256", "P-256", true},
+        {TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=1", "P-256", true},
+        {TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA", "P-256", false},
+        {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", "P-256", false},
+        {TLS1_1_VERSION, NULL, NULL, false},
+    };
+    struct served *served = *state;
+
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
+        struct client *client;
+
+        SSL_CTX_set_min_proto_version(served->client, tests[i].version);
+        SSL_CTX_set_max_proto_version(served->client, tests[i].version);
+        SSL_CTX_set_cipher_list(served->client,
+                                tests[i].ciphers == NULL ? "ALL:@SECLEVEL=0" : tests[i].ciphers);
+        if (tests[i].groups != NULL)
+            assert_int_equal(SSL_CTX_set1_groups_list(served->client, tests[i].groups), 1);
+        client = client_open(served, NULL);
+        if ((client != NULL) != tests[i].good)
+            fail_msg("case %zu", i);
+        client_close(client);
+    }
+    assert_logged(served, "event=closed reason=tls_handshake");
+}
+
+static void bad_tls_and_configuration(void **state)
+{
+    struct served *served = *state;
+    struct lab *lab = served->lab;
+    EVP_PKEY *rsa = EVP_PKEY_Q_keygen(lab->libctx, "provider=default", "RSA", (size_t)2048);
+    EVP_PKEY *stranger = lab_key(lab);
+    struct ra_server_config config = {.address = "127.0.0.1",
+                                      .port = ra_server_port(served->server),
+                                      .download_dir = lab->downloads};
+    char text[400];
+
+    assert_null(ra_tls_new(lab->libctx, lab->tls_path, stranger, text, sizeof text));
+    assert_non_null(strstr(text, "is not that of"));
+    assert_null(ra_tls_new(lab->libctx, lab->tls_path, rsa, text, sizeof text));
+    assert_non_null(strstr(text, "not an EC key"));
+    assert_null(ra_tls_new(lab->libctx, "/nowhere/tls.pem", stranger, text, sizeof text));
+    assert_non_null(strstr(text, "/nowhere/tls.pem"));
+    /* The port is taken, although loops share theirs. */
+    assert_null(ra_server_new(&config, lab->crypto, served->tls, lab->trust, lab->store, text,
+                              sizeof text));
+    assert_non_null(strstr(text, "in use"));
+    config.port = 0;
+    config.address = "localhost";
+    assert_null(ra_server_new(&config, lab->crypto, served->tls, lab->trust, lab->store, text,
+                              sizeof text));
+    assert_non_null(strstr(text, "numeric"));
+    config.address = NULL;
+    config.download_dir = "/nowhere";
+    assert_null(ra_server_new(&config, lab->crypto, served->tls, lab->trust, lab->store, text,
+                              sizeof text));
+    assert_non_null(strstr(text, "/nowhere"));
+    EVP_PKEY_free(rsa);
+    EVP_PKEY_free(stranger);
+}
+
+/* Without an address: IPv4 clients are served by the socket of all addresses. */
+static void all_addresses(void **state)
+{
+    struct served *served = *state, *all;
+    struct ra_server_config config = {.address = "::", .tolerance = UINT32_MAX};
+    struct response response;
+
+    all = served_start(served->lab, &config);
+    response = download(all, APPLICATION, &served->lab->device, NAME, "");
+    assert_int_equal(response.status, 200);
+    response_clear(&response);
+    assert_logged(all, "peer=[127.0.0.1]:");
+    served_stop(all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(implicit_certificate, setup, teardown),
+        cmocka_unit_test_setup_teardown(services, setup, teardown),
+        cmocka_unit_test_setup_teardown(ranges, setup, teardown),
+        cmocka_unit_test_setup_teardown(if_range, setup, teardown),
+        cmocka_unit_test_setup_teardown(head, setup, teardown),
+        cmocka_unit_test_setup_teardown(not_modified, setup, teardown),
+        cmocka_unit_test_setup_teardown(large, setup, teardown),
+        cmocka_unit_test_setup_teardown(empty, setup, teardown),
+        cmocka_unit_test_setup_teardown(names, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_regular_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(public_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(resumption, setup, teardown),
+        cmocka_unit_test_setup_teardown(tls_versions_and_ciphers, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_tls_and_configuration, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_addresses, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
