@@ -96,23 +96,13 @@ expect 2 verify --purpose signing $rse
 
 # A SignedCertificateRequest, put together here from its parts: what `dot2hsm sign` makes is the
 # signature in it.
-python3 - time32.now <<'PYTHON'
-import sys, time
-now = int(time.time()) - 1072915200 + 5
-open("tbs", "wb").write(bytes.fromhex("018388 00".replace(" ", "")) + now.to_bytes(4, "big")
-                        + bytes([20]) + b"AB09281C9867DE53.zip")
-PYTHON
+make_spdu() {
+    python3 "$SOURCE_DIR/tests/apps/spdu.py" "$@"
+}
+make_spdu tbs-download AB09281C9867DE53.zip tbs
 spdu() { # spdu CERTIFICATE KEY OUT
     "$dot2hsm" sign --signer "$1" --key "$2" --out signature tbs
-    python3 - "$1" "$3" <<'PYTHON'
-import sys
-tbs, cert = open("tbs", "rb").read(), open(sys.argv[1], "rb").read()
-request = b"\x00" + tbs + b"\x81\x01\x01" + cert + open("signature", "rb").read()
-size = len(request)
-length = bytes([size]) if size < 128 else bytes([0x81, size]) if size < 256 else \
-    b"\x82" + size.to_bytes(2, "big")
-open(sys.argv[2], "wb").write(b"\x03\x83" + length + request)
-PYTHON
+    make_spdu request tbs "$1" signature "$3"
 }
 for device in rse obe; do
     spdu lab/$device/enrollment.oer lab/$device/enrollment.key $device.spdu
@@ -136,16 +126,11 @@ spdu stranger/rse/enrollment.oer stranger/rse/enrollment.key stranger.spdu
 not DOT2_E_ISSUER_UNKNOWN stranger.spdu
 
 # A signedData, signer by digest: psid 0x23, payload unsecuredData.
-printf '\100\003\200\010\001\203\200\000\001aaa\000\001\043' >tbsdata
+printf '\001\203\200\000\001aaa' >payload
+make_spdu tbs-data payload tbsdata
 "$dot2hsm" sign --signer lab/trust/ra.oer --key lab/ra/sign.key --out signature tbsdata
 digest=$("$dot2hsm" hash lab/trust/ra.oer | awk '/HashedId8/ { print $2 }')
-{
-    printf '\003\201\000'
-    cat tbsdata
-    printf '\200'
-    printf %s "$digest" | unhex
-    cat signature
-} >signed
+make_spdu signed tbsdata "$digest" signature signed
 expect 0 verify signed
 says out "Ieee1609Dot2Data: valid"
 expect 1 "$dot2hsm" verify --root lab/trust/root.oer signed
