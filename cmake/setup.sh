@@ -3,7 +3,7 @@
 readonly SETUP_BUILD_PACKAGES="gcc libc6-dev make cmake ninja-build pkg-config asn1c libssl-dev
     libp11-dev libp11-kit-dev libevent-dev libcurl4-openssl-dev libsqlite3-dev libcmocka-dev"
 readonly SETUP_RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules procps"
-readonly SETUP_TEST_PACKAGES="clang libclang-rt-14-dev valgrind tshark git curl sqlite3 python3"
+readonly SETUP_TEST_PACKAGES="clang libclang-rt-14-dev valgrind tshark git curl sqlite3 python3 xxd"
 
 setup_missing() {
     local package
