@@ -59,6 +59,10 @@ int prov_keymgmt_get_params(void *vkey, OSSL_PARAM params[])
         PROV_RAISE(PROV_R_NO_KEY, "the key object is empty");
         return 0;
     }
+    if (key->token != NULL && OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_PRIV_KEY) != NULL) {
+        PROV_RAISE(PROV_R_STAYS_IN_TOKEN, "%s cannot be read", p11_key_uri(key->token));
+        return 0;
+    }
     if (!EVP_PKEY_get_params(key->software, params))
         return 0;
     /* The delegate proposes SHA-256 for every curve; here each curve has its own. */

@@ -364,7 +364,9 @@ static int signature_sign(void *vctx, unsigned char *signature, size_t *size, si
     struct prov_signature *ctx = vctx;
     int answer = 0;
 
-    if (!in_operation(ctx, PROV_OP_SIGN, false) || !check_ready_digest(ctx, digest_size))
+    /* A question for the size comes without a digest. */
+    if (!in_operation(ctx, PROV_OP_SIGN, false) ||
+        !check_ready_digest(ctx, signature != NULL ? digest_size : ctx->key->curve->size))
         return 0;
     answer = size_question(ctx, signature, size, capacity);
     return answer >= 0 ? answer : sign_digest(ctx, digest, signature, size, capacity);

@@ -88,8 +88,13 @@ int prov_token_check_pair(struct prov_key *key)
     if (RAND_bytes_ex(key->provider->libctx, digest, key->curve->size, 0) <= 0)
         return 0;
     status = p11_key_sign(key->token, digest, key->curve->size, raw, &raw_size);
-    if (status != P11_OK || raw_size != 2 * key->curve->size ||
-        !prov_der_from_p1363(raw, key->curve->size, der, &der_size))
+    if (status != P11_OK)
+        return 0;
+    if (raw_size != 2 * key->curve->size) {
+        PROV_RAISE(PROV_R_SIGNATURE_FORM, "%zu octets of %s", raw_size, p11_key_uri(key->token));
+        return 0;
+    }
+    if (!prov_der_from_p1363(raw, key->curve->size, der, &der_size))
         return 0;
     delegate = prov_delegate_new(key->provider, key->software);
     if (delegate == NULL)
