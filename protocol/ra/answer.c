@@ -195,8 +195,10 @@ static void refuse_decision(struct ra_conn *conn, const struct ra_decision *deci
         ra_conn_kill(conn, LOG_DEBUG, NULL, NULL);
         return;
     }
+    /* What is another device's is not there for this one: nothing tells the two apart. */
+    bool unknown = decision->reason == RA_FILE_UNKNOWN || decision->reason == RA_FILE_OF_ANOTHER;
     refuse(conn, ra_reason_name(decision->reason), decision->code,
-           decision->reason == RA_FILE_UNKNOWN ? HTTP_NOTFOUND : HTTP_INTERNAL, detail);
+           unknown ? HTTP_NOTFOUND : HTTP_INTERNAL, detail);
 }
 
 /* ---- octets ---- */

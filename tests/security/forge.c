@@ -303,7 +303,9 @@ static int request(int argc, char **argv)
         else if (strncmp(argv[i], "flip=", 5) == 0)
             r.flip = argv[i] + 5;
         else if (strncmp(argv[i], "name=", 5) == 0)
-            raw_name = must(OPENSSL_hexstr2buf(argv[i] + 5, &raw_size), "name");
+            raw_name = argv[i][5] == '\0'
+                           ? must(OPENSSL_zalloc(1), "memory")
+                           : must(OPENSSL_hexstr2buf(argv[i] + 5, &raw_size), "name");
         else
             fail(argv[i], NULL);
     }

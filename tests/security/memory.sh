@@ -55,11 +55,7 @@ echo "   searched the memory of RSE and RA $searched times: no private key"
 # The search is known to work: it finds the TLS key in the token's process, at a moment when that
 # process is signing.
 found=
-(
-    for _ in $(seq 400); do
-        openssl s_client -connect "127.0.0.1:$DEMO_PORT" </dev/null >/dev/null 2>&1 || true
-    done
-) &
+openssl s_time -connect "127.0.0.1:$DEMO_PORT" -new -time 30 >/dev/null 2>&1 &
 load=$!
 for _ in $(seq 400); do
     for remote in $(pgrep -f 'p11-kit.*remote' || true); do
