@@ -80,6 +80,9 @@ expect 2 blacklist add cert.oer cert.oer
 expect 2 "$dot2hsm" ra blacklist add cert.oer
 says err "one of --store SPEC and --config FILE"
 expect 2 "$dot2hsm" ra blacklist add --store a --config b cert.oer
+expect 2 blacklist list --comment x
+expect 2 blacklist add --json cert.oer
+says err "--json has no meaning here"
 expect 2 "$dot2hsm" ra blacklist clear
 expect 2 "$dot2hsm" ra
 expect 0 "$dot2hsm" ra --help

@@ -1,0 +1,53 @@
+/*
+ * ra_options.h: what the commands of `dot2hsm ra` share: their options, the store, and how a device
+ * is named.
+ */
+#ifndef DOT2HSM_APPS_DOT2HSM_RA_OPTIONS_H
+#define DOT2HSM_APPS_DOT2HSM_RA_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "protocol/ra/ra.h"
+
+#define RA_OPTIONS_HELP                                                                            \
+    "      --store SPEC      sqlite:/PATH or a path\n"                                             \
+    "      --config FILE     the configuration of dot2hsm-ra, whose [ra] store it is\n"            \
+    "      --help            this text\n"
+
+struct ra_options {
+    const char *store, *config, *comment;
+    bool as_json;
+    int first; /* argv index of the first operand */
+};
+
+/* Options that not every command has. */
+#define RA_TAKES_COMMENT 1u
+#define RA_TAKES_JSON 2u
+
+/*
+ * Reads the options; takes says which of the above there are, operands how many operands there
+ * must be. With *done set the command ends with what is returned (also after --help).
+ */
+int ra_options_take(int argc, char **argv, const char *usage, unsigned takes, int operands,
+                    struct ra_options *got, bool *done);
+
+/* Returns an enum app_exit and says why. The store must be there already. */
+int ra_options_open(const struct ra_options *options, ra_store **store);
+
+/* The exit status for an answer of the store. */
+int ra_options_exit(enum ra_store_status status);
+
+/*
+ * The hashes of what an operand names: a certificate's file gives the whole hash of its canonical
+ * form first and, for an explicit one, that with s replaced by n - s; digits give themselves.
+ */
+struct ra_named {
+    uint8_t ids[2][48];
+    size_t count, size;
+};
+int ra_options_name(const char *operand, struct ra_named *named);
+
+/* `dot2hsm ra files` */
+int cmd_ra_files(int argc, char **argv);
+
+#endif
