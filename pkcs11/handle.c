@@ -97,6 +97,15 @@ static bool make_copy(struct p11_op *op, CK_OBJECT_HANDLE handle, CK_OBJECT_HAND
     return false;
 }
 
+/* SoftHSM's copies break under those who use them when their session is closed: they are counted.
+ */
+static void use_copy(struct p11_op *op)
+{
+    if (!op->copy_user)
+        op->token->copy_users[op->session.generation & 1]++;
+    op->copy_user = true;
+}
+
 /* Decides under the lock whether this thread makes the copy. */
 static bool claim_copy(struct p11_op *op, p11_key *key)
 {
@@ -107,6 +116,7 @@ static bool claim_copy(struct p11_op *op, p11_key *key)
     mine = key->copy_wanted && token->copy_reserved && !key->has_copy && !key->copying &&
            !token->copy_busy && op->session.generation == token->generation;
     if (mine) {
+        use_copy(op);
         key->copying = true;
         token->copy_busy = true;
     }
@@ -128,9 +138,10 @@ static void copy_key(struct p11_op *op, p11_key *key, CK_OBJECT_HANDLE *handle)
         key->generation == token->generation) {
         key->has_copy = true;
         key->copy = copy;
+        key->copy_generation = token->generation;
         clock_gettime(CLOCK_MONOTONIC, &key->checked);
         *handle = copy;
-    } else if (!made) {
+    } else if (!made && op->session.generation == token->generation) {
         key->copy_wanted = false; /* this token does not do it */
     }
     key->copying = false;
@@ -160,11 +171,13 @@ CK_RV p11_key_handle(struct p11_op *op, p11_key *key, bool for_signing, CK_OBJEC
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     pthread_mutex_lock(&token->lock);
-    known = key->generation == op->session.generation;
+    known =
+        key->generation == op->session.generation && op->session.generation == token->generation;
     copy = known && for_signing && key->has_copy;
     if (known)
         original = key->handle;
     if (copy) {
+        use_copy(op);
         *handle = key->copy;
         look =
             now.tv_sec - key->checked.tv_sec > 1 ||

@@ -187,6 +187,7 @@ struct p11_op {
     struct p11_session session;
     enum p11_status status; /* of this library, when a step fails without a CKR of its own */
     const char *detail;
+    bool copy_user;       /* counted in copy_users */
     bool session_missing; /* the token has no session left; wait for one of ours */
     bool recoverable;     /* the slots could not be listed, but trying again may help */
     size_t slot_total;    /* slots of the last listing, with or without a token */
@@ -229,7 +230,8 @@ struct p11_token {
 
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    bool busy; /* a login or a rebuild is under way */
+    bool busy;       /* a login or a rebuild is under way */
+    bool rebuilding; /* a rebuild: operations wait for its end before they begin */
     CK_SLOT_ID slot;
     unsigned long module_generation; /* of slot and sessions; 0 = none yet */
     unsigned long generation;
@@ -240,6 +242,7 @@ struct p11_token {
     bool login_open, logged_in, copy_open, copy_busy;
     bool login_lost; /* the PIN that was right is refused now; what needs the login fails */
     CK_SESSION_HANDLE login_session; /* holds the login, used for nothing else */
+    unsigned copy_users[2];          /* operations on copies, by the generation's lowest bit */
     CK_SESSION_HANDLE copy_session;  /* holds the copies of keys, used for nothing else */
     struct p11_pin *pin, *refused;
 };
@@ -348,7 +351,8 @@ struct p11_key {
     CK_OBJECT_HANDLE handle;
     bool has_copy, copying;
     CK_OBJECT_HANDLE copy;
-    struct timespec checked; /* when the token object was last seen */
+    unsigned long copy_generation; /* stays when the handles are forgotten */
+    struct timespec checked;       /* when the token object was last seen */
 };
 
 /* ---- handle.c: inside the module */

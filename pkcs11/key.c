@@ -160,10 +160,11 @@ static void key_op_init(struct p11_op *op, p11_key *key)
     op->module = key->token->module;
 }
 
-/* The handle did not do: the next try looks for the key. */
+/* The handle did not do, or the copy may not: the next try looks for the key. */
 static CK_RV forget_if_invalid(struct p11_op *op, p11_key *key, CK_RV rv)
 {
-    if (rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID)
+    if (rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID ||
+        (rv != CKR_OK && op->copy_user))
         p11_key_forget(key, op->session.generation);
     return rv;
 }
@@ -172,7 +173,7 @@ static CK_RV destroy_copy(struct p11_op *op, void *arg)
 {
     p11_key *key = arg;
 
-    return op->session.generation == key->generation
+    return op->session.generation == key->copy_generation
                ? P11_CALL(op, C_DestroyObject, op->session.handle, key->copy)
                : CKR_OK;
 }
@@ -187,7 +188,7 @@ void p11_key_drop_copy(p11_key *key)
     if (atomic_load(&p11_exiting) || p11_inside_here != 0)
         return;
     pthread_mutex_lock(&token->lock);
-    there = key->has_copy && key->generation == token->generation &&
+    there = key->has_copy && key->copy_generation == token->generation &&
             token->module_generation == atomic_load(&token->module->generation);
     pthread_mutex_unlock(&token->lock);
     if (!there)

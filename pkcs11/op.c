@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 
 #include "pkcs11/internal.h"
 
@@ -47,6 +48,8 @@ void p11_shield_begin(struct p11_op *op)
 {
     sigset_t pipe_set, pending;
 
+    /* SoftHSM, and every module on libcrypto, leaves errors of its own on our thread's queue. */
+    ERR_set_mark();
     op->sigpipe_shielded = op->ctx->block_sigpipe == P11_YES ||
                            (op->ctx->block_sigpipe == P11_AUTO && op->module->socket);
     if (!op->sigpipe_shielded)
@@ -64,6 +67,7 @@ void p11_shield_end(struct p11_op *op)
     const struct timespec no_wait = {0};
     sigset_t pipe_set;
 
+    ERR_pop_to_mark();
     if (!op->sigpipe_shielded)
         return;
     op->sigpipe_shielded = false;

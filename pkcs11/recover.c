@@ -20,12 +20,13 @@ static enum p11_status claim(struct p11_op *op, unsigned long generation, bool *
 
     pthread_mutex_lock(&token->lock);
     for (;;) {
-        *done = generation != 0 ? token->generation != generation
-                                : token->module_generation == atomic_load(&op->module->generation);
+        *done = !token->rebuilding && (generation != 0 ? token->generation != generation
+                                                       : token->module_generation ==
+                                                             atomic_load(&op->module->generation));
         if (*done)
             break;
         if (!token->busy) {
-            token->busy = true;
+            token->busy = token->rebuilding = true;
             break;
         }
         if (pthread_cond_timedwait(&token->cond, &token->lock, &op->deadline) == ETIMEDOUT) {
@@ -47,19 +48,29 @@ static void drop_sessions(struct p11_op *op)
     size_t count = 0;
     bool ours;
 
+    unsigned long old;
+    bool copy_open;
+    CK_SESSION_HANDLE copy_session;
+
     pthread_mutex_lock(&token->lock);
     ours = token->module_generation == atomic_load(&op->module->generation);
     for (unsigned i = 0; i < token->idle_count; i++)
         handles[count++] = token->idle[i].handle;
-    if (token->copy_open)
-        handles[count++] = token->copy_session;
+    copy_open = token->copy_open;
+    copy_session = token->copy_session;
     if (token->login_open)
         handles[count++] = token->login_session;
     token->idle_count = 0;
     token->open_count = 0;
     token->copy_open = false;
     token->login_open = false;
-    token->generation++;
+    old = token->generation++;
+    /* Copies die with their session: not while somebody signs with one, if it can be helped. */
+    while (ours && copy_open && token->copy_users[old & 1] != 0)
+        if (pthread_cond_timedwait(&token->cond, &token->lock, &op->deadline) == ETIMEDOUT)
+            copy_open = false;
+    if (copy_open)
+        handles[count++] = copy_session;
     pthread_mutex_unlock(&token->lock);
     for (size_t i = 0; ours && i < count; i++)
         (void)P11_CALL(op, C_CloseSession, handles[i]);
@@ -188,7 +199,7 @@ static enum p11_status claimed_rebuild(struct p11_op *op, unsigned long generati
         return status;
     status = rebuild(op);
     pthread_mutex_lock(&token->lock);
-    token->busy = false;
+    token->busy = token->rebuilding = false;
     pthread_cond_broadcast(&token->cond);
     pthread_mutex_unlock(&token->lock);
     return status;
@@ -220,7 +231,8 @@ enum p11_status p11_refresh(struct p11_op *op)
     bool current;
 
     pthread_mutex_lock(&token->lock);
-    current = token->module_generation == atomic_load(&op->module->generation);
+    current =
+        !token->rebuilding && token->module_generation == atomic_load(&op->module->generation);
     pthread_mutex_unlock(&token->lock);
     return current ? P11_OK : claimed_rebuild(op, 0);
 }

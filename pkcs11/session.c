@@ -13,34 +13,51 @@ static unsigned working_limit(const struct p11_token *token)
     return token->copy_reserved && token->limit > 1 ? token->limit - 1 : token->limit;
 }
 
+/* What take() decided on. */
+struct taken {
+    bool open_one; /* there is a place in the pool, but no session in it yet */
+    CK_SESSION_HANDLE close[P11_MOST_SESSIONS + 1]; /* first to be closed */
+    unsigned close_count;
+};
+
 /*
- * Waits for an idle session, or for leave to open one (*open_one). Outside the module, so that a
- * thread that waits does not hold up a new C_Initialize or a fork. *close_first is a session to
- * be closed to make room for one that can write.
+ * Waits for an idle session, or for leave to open one. Outside the module, so that a thread that
+ * waits does not hold up a new C_Initialize or a fork.
  */
-static enum p11_status take(struct p11_op *op, bool rw, bool *open_one, CK_SESSION_HANDLE *close)
+static enum p11_status take(struct p11_op *op, bool rw, struct taken *taken)
 {
     struct p11_token *token = op->token;
     enum p11_status status = P11_OK;
 
-    *open_one = false;
-    *close = CK_INVALID_HANDLE;
+    taken->open_one = false;
+    taken->close_count = 0;
     pthread_mutex_lock(&token->lock);
     while (status == P11_OK) {
         if (atomic_load(&p11_exiting)) {
             status = P11_E_EXITING;
             break;
         }
+        if (token->rebuilding) {
+            if (pthread_cond_timedwait(&token->cond, &token->lock, &op->deadline) == ETIMEDOUT)
+                status = P11_E_DEADLINE;
+            continue;
+        }
+        /* The limit may have been lowered. */
+        while (token->open_count > working_limit(token) && token->idle_count > 0 &&
+               taken->close_count < P11_MOST_SESSIONS) {
+            taken->close[taken->close_count++] = token->idle[--token->idle_count].handle;
+            token->open_count--;
+        }
         if (!rw && token->idle_count > 0) {
             op->session = token->idle[--token->idle_count];
             break;
         }
         if (token->open_count < working_limit(token) || token->idle_count > 0) {
-            *open_one = true;
+            taken->open_one = true;
             if (token->open_count < working_limit(token))
                 token->open_count++;
-            else
-                *close = token->idle[--token->idle_count].handle;
+            else /* make room for one that can write */
+                taken->close[taken->close_count++] = token->idle[--token->idle_count].handle;
             op->session = (struct p11_session){.module_generation = token->module_generation,
                                                .generation = token->generation,
                                                .rw = rw};
@@ -65,7 +82,7 @@ static bool current(struct p11_op *op)
     bool same;
 
     pthread_mutex_lock(&token->lock);
-    same = op->session.generation == token->generation &&
+    same = !token->rebuilding && op->session.generation == token->generation &&
            op->session.module_generation == token->module_generation &&
            token->module_generation == atomic_load(&op->module->generation);
     pthread_mutex_unlock(&token->lock);
@@ -90,6 +107,11 @@ static void give_back(struct p11_op *op, bool keep)
     struct p11_token *token = op->token;
 
     pthread_mutex_lock(&token->lock);
+    if (op->copy_user) {
+        op->copy_user = false;
+        token->copy_users[op->session.generation & 1]--;
+        pthread_cond_broadcast(&token->cond);
+    }
     if (op->session.generation == token->generation) {
         if (keep && token->idle_count < P11_MOST_SESSIONS)
             token->idle[token->idle_count++] = op->session;
@@ -100,14 +122,17 @@ static void give_back(struct p11_op *op, bool keep)
     pthread_mutex_unlock(&token->lock);
 }
 
-static CK_RV open_session(struct p11_op *op, CK_SESSION_HANDLE close)
+static CK_RV open_session(struct p11_op *op)
 {
-    struct p11_token *token = op->token;
     CK_FLAGS flags = CKF_SERIAL_SESSION | (op->session.rw ? CKF_RW_SESSION : 0);
 
-    if (close != CK_INVALID_HANDLE)
-        (void)P11_CALL(op, C_CloseSession, close);
-    return P11_CALL(op, C_OpenSession, token->slot, flags, NULL, NULL, &op->session.handle);
+    return P11_CALL(op, C_OpenSession, op->token->slot, flags, NULL, NULL, &op->session.handle);
+}
+
+static void close_taken(struct p11_op *op, const struct taken *taken)
+{
+    for (unsigned i = 0; i < taken->close_count; i++)
+        (void)P11_CALL(op, C_CloseSession, taken->close[i]);
 }
 
 /* The token itself allows fewer sessions than configured: from now on that is the bound. */
@@ -125,14 +150,15 @@ static bool lower_limit(struct p11_token *token)
 }
 
 /* Inside the module: work on the session taken, which ends up in the pool or closed. */
-static CK_RV work_on_session(struct p11_op *op, bool open_one, CK_SESSION_HANDLE close,
-                             p11_work_fn *work, void *arg)
+static CK_RV work_on_session(struct p11_op *op, const struct taken *taken, p11_work_fn *work,
+                             void *arg)
 {
     const char *call;
     CK_RV rv = CKR_OK;
 
-    if (open_one)
-        rv = open_session(op, close);
+    close_taken(op, taken);
+    if (taken->open_one)
+        rv = open_session(op);
     if (rv != CKR_OK) {
         op->session_missing = rv == CKR_SESSION_COUNT && lower_limit(op->token);
         give_back(op, false);
@@ -155,20 +181,19 @@ static CK_RV work_on_session(struct p11_op *op, bool open_one, CK_SESSION_HANDLE
 static enum p11_status attempt(struct p11_op *op, int mode, p11_work_fn *work, void *arg,
                                unsigned long *generation, CK_RV *rv)
 {
-    CK_SESSION_HANDLE close;
-    bool open_one;
+    struct taken taken;
     enum p11_status status;
 
     for (;;) {
         status = p11_refresh(op);
         if (status == P11_OK)
-            status = take(op, mode == P11_SESSION_RW, &open_one, &close);
+            status = take(op, mode == P11_SESSION_RW, &taken);
         if (status != P11_OK)
             return status;
         *generation = op->session.generation;
         status = p11_enter(op);
         if (status != P11_OK) {
-            give_back(op, !open_one);
+            give_back(op, !taken.open_one);
             return status;
         }
         if (!current(op)) {
@@ -179,28 +204,46 @@ static enum p11_status attempt(struct p11_op *op, int mode, p11_work_fn *work, v
         }
         op->status = P11_OK;
         op->session_missing = false;
-        *rv = work_on_session(op, open_one, close, work, arg);
+        *rv = work_on_session(op, &taken, work, arg);
         p11_leave(op);
         if (*rv != CKR_SESSION_COUNT || !op->session_missing)
             return P11_OK;
     }
 }
 
+/* Whether somebody rebuilt the token under this operation: then its handles died in its hands. */
+static bool overtaken(struct p11_op *op, unsigned long generation)
+{
+    struct p11_token *token = op->token;
+    bool moved_on;
+
+    pthread_mutex_lock(&token->lock);
+    moved_on = token->generation != generation;
+    pthread_mutex_unlock(&token->lock);
+    return moved_on;
+}
+
 enum p11_status p11_run(struct p11_op *op, int mode, p11_work_fn *work, void *arg)
 {
-    for (int tries = 0;; tries++) {
+    bool retried = false;
+    unsigned overtakes = 0;
+
+    for (;;) {
         unsigned long generation = 0;
         CK_RV rv = CKR_OK;
         enum p11_status status = attempt(op, mode, work, arg, &generation, &rv);
 
         if (status != P11_OK || rv == CKR_OK)
             return status;
-        if (tries > 0 || !p11_ckr_recoverable(rv)) {
+        if (!retried && overtakes++ < 3 && overtaken(op, generation))
+            continue;
+        if (retried || !p11_ckr_recoverable(rv)) {
             if (op->status != P11_OK)
                 return p11_fail(op, op->status, "%s",
                                 op->detail != NULL ? op->detail : p11_status_text(op->status));
             return p11_fail_ckr(op, rv);
         }
+        retried = true;
         status = p11_recover(op, rv, generation);
         if (status != P11_OK)
             return status;
