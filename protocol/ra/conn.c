@@ -144,20 +144,32 @@ static enum ra_early early_of(const struct ra_server *server, const struct ra_he
 }
 
 /*
- * What evhttp gets to see: the request line of a method and path that are ours with the headers as
- * they came, or, for a request that will be refused whatever else it says, a line that evhttp has
- * nothing against either.
+ * What evhttp gets to see: a head of our own making, with a method and path that are ours and the
+ * few headers that we act upon. No Content-Length, whose body has been dropped, and no Expect,
+ * which evhttp would answer. A request that will be refused whatever else it says has no headers at
+ * all.
  */
 static int clear_head(struct ra_conn *conn, const struct ra_head *head)
 {
     const char *method = head->method == RA_METHOD_HEAD ? "HEAD" : "GET";
 
     if (conn->early != RA_EARLY_NONE)
-        return evbuffer_add_printf(conn->cleared, "%s / HTTP/1.1\r\nHost: refused\r\n\r\n", method);
+        return evbuffer_add_printf(conn->cleared, "%s / HTTP/1.1\r\n\r\n", method);
     if (evbuffer_add_printf(conn->cleared, "%s %.*s HTTP/1.%u\r\n", method, (int)head->target_size,
                             head->target, head->minor) < 0)
         return -1;
-    return evbuffer_add(conn->cleared, head->headers, head->headers_size);
+    for (size_t i = 0; i < RA_HEADERS; i++) {
+        const struct ra_value *value = &head->values[i];
+
+        if (value->at != NULL &&
+            evbuffer_add_printf(conn->cleared, "%s: %.*s\r\n", ra_header_names[i], (int)value->size,
+                                value->at) < 0)
+            return -1;
+    }
+    return evbuffer_add_printf(conn->cleared, "%s\r\n",
+                               head->close        ? "Connection: close\r\n"
+                               : head->keep_alive ? "Connection: keep-alive\r\n"
+                                                  : "");
 }
 
 static void log_bad_head(struct ra_conn *conn, enum ra_head_fault fault)

@@ -53,6 +53,17 @@ static bool slice_is(struct slice slice, const char *text)
     return slice.size == strlen(text) && strncasecmp(slice.at, text, slice.size) == 0;
 }
 
+static struct slice trim(struct slice slice)
+{
+    while (slice.size > 0 && (slice.at[0] == ' ' || slice.at[0] == '\t')) {
+        slice.at++;
+        slice.size--;
+    }
+    while (slice.size > 0 && (slice.at[slice.size - 1] == ' ' || slice.at[slice.size - 1] == '\t'))
+        slice.size--;
+    return slice;
+}
+
 /* tchar of RFC 9110 section 5.6.2. */
 static bool is_token(struct slice slice)
 {
@@ -115,8 +126,6 @@ static enum ra_head_fault parse_request_line(struct slice line, struct ra_head *
         (version.at[7] != '0' && version.at[7] != '1'))
         return RA_HEAD_VERSION;
     head->minor = (unsigned)(version.at[7] - '0');
-    head->method_text = method.at;
-    head->method_size = method.size;
     /* Methods are compared with case. */
     if (method.size == 3 && memcmp(method.at, "GET", 3) == 0)
         head->method = RA_METHOD_GET;
@@ -151,17 +160,32 @@ static enum ra_head_fault parse_length(struct slice value, struct ra_head *head)
     return RA_HEAD_OK;
 }
 
-/* Headers that may come once, because we act upon them. */
-static const char *const single[] = {"Download-Req",  "Range",        "If-Range",
-                                     "If-None-Match", "Content-Type", "Expect"};
-#define SINGLE_COUNT (sizeof single / sizeof single[0])
-
-struct seen {
-    bool host;
-    bool single[SINGLE_COUNT];
+const char *const ra_header_names[RA_HEADERS] = {
+    [RA_HEADER_DOWNLOAD_REQ] = "Download-Req",
+    [RA_HEADER_RANGE] = "Range",
+    [RA_HEADER_IF_RANGE] = "If-Range",
+    [RA_HEADER_IF_NONE_MATCH] = "If-None-Match",
 };
 
-static enum ra_head_fault parse_header(struct slice line, struct seen *seen, struct ra_head *head)
+/* Connection is a list, and may come more than once. */
+static void parse_connection(struct slice value, struct ra_head *head)
+{
+    const char *at = value.at, *end = value.at + value.size;
+
+    while (at < end) {
+        struct slice option = {at, 0};
+
+        while (at < end && *at != ',')
+            at++;
+        option.size = (size_t)(at - option.at);
+        option = trim(option);
+        head->close |= slice_is(option, "close");
+        head->keep_alive |= slice_is(option, "keep-alive");
+        at++;
+    }
+}
+
+static enum ra_head_fault parse_header(struct slice line, bool *host, struct ra_head *head)
 {
     const char *colon = memchr(line.at, ':', line.size);
     struct slice name, value;
@@ -174,20 +198,15 @@ static enum ra_head_fault parse_header(struct slice line, struct seen *seen, str
     value = (struct slice){colon + 1, (size_t)(line.at + line.size - colon - 1)};
     if (!is_token(name))
         return RA_HEAD_NAME;
-    while (value.size > 0 && (value.at[0] == ' ' || value.at[0] == '\t')) {
-        value.at++;
-        value.size--;
-    }
-    while (value.size > 0 && (value.at[value.size - 1] == ' ' || value.at[value.size - 1] == '\t'))
-        value.size--;
+    value = trim(value);
     for (size_t i = 0; i < value.size; i++)
         if (((unsigned char)value.at[i] < 0x20 && value.at[i] != '\t') || value.at[i] == 0x7f)
             return RA_HEAD_VALUE;
 
     if (slice_is(name, "Host")) {
-        if (seen->host)
+        if (*host)
             return RA_HEAD_HOST_TWICE;
-        seen->host = true;
+        *host = true;
         return parse_host(value);
     }
     if (slice_is(name, "Content-Length"))
@@ -195,12 +214,14 @@ static enum ra_head_fault parse_header(struct slice line, struct seen *seen, str
     /* A GET has no body to be sent in chunks; with Content-Length it would be an attack. */
     if (slice_is(name, "Transfer-Encoding"))
         return RA_HEAD_TRANSFER_ENCODING;
-    for (size_t i = 0; i < SINGLE_COUNT; i++) {
-        if (!slice_is(name, single[i]))
+    if (slice_is(name, "Connection"))
+        parse_connection(value, head);
+    for (size_t i = 0; i < RA_HEADERS; i++) {
+        if (!slice_is(name, ra_header_names[i]))
             continue;
-        if (seen->single[i])
+        if (head->values[i].at != NULL)
             return RA_HEAD_DUPLICATE;
-        seen->single[i] = true;
+        head->values[i] = (struct ra_value){value.at, value.size};
     }
     return RA_HEAD_OK;
 }
@@ -209,7 +230,7 @@ enum ra_head_fault ra_head_parse(const char *octets, size_t size, struct ra_head
 {
     const char *at = octets, *end = octets + size;
     enum ra_head_fault fault;
-    struct seen seen = {0};
+    bool host = false;
     struct slice line;
     size_t lines = 0;
 
@@ -219,8 +240,6 @@ enum ra_head_fault ra_head_parse(const char *octets, size_t size, struct ra_head
     fault = parse_request_line(line, head);
     if (fault != RA_HEAD_OK)
         return fault;
-    head->headers = at;
-    head->headers_size = (size_t)(end - at);
     for (;;) {
         if (!next_line(&at, end, &line))
             return RA_HEAD_LINE_ENDING;
@@ -228,11 +247,11 @@ enum ra_head_fault ra_head_parse(const char *octets, size_t size, struct ra_head
             break;
         if (++lines > RA_HEAD_LINES_MAX)
             return RA_HEAD_TOO_MANY;
-        fault = parse_header(line, &seen, head);
+        fault = parse_header(line, &host, head);
         if (fault != RA_HEAD_OK)
             return fault;
     }
     if (at != end) /* the caller has cut elsewhere than at the first empty line */
         return RA_HEAD_LINE_ENDING;
-    return seen.host ? RA_HEAD_OK : RA_HEAD_HOST_MISSING;
+    return host ? RA_HEAD_OK : RA_HEAD_HOST_MISSING;
 }

@@ -2,9 +2,10 @@
  * http_head.h: the head of a request, read strictly before evhttp sees it. Private to protocol/ra.
  *
  * evhttp takes bare line feeds, folded lines, spaces before the colon, the first of two
- * Content-Lengths, and leaves the body of a GET in the stream, where it becomes the next request.
- * Whoever stands between the device and us may read such a head otherwise than we do, which is what
- * request smuggling lives on. So a head that leaves a doubt is not read at all.
+ * Content-Lengths, answers some requests by itself, and leaves the body of a HEAD in the stream,
+ * where it becomes the next request. Whoever stands between the device and us may read such a head
+ * otherwise than we do, which is what request smuggling lives on. So a head that leaves a doubt is
+ * not read at all.
  */
 #ifndef DOT2HSM_PROTOCOL_RA_HTTP_HEAD_H
 #define DOT2HSM_PROTOCOL_RA_HTTP_HEAD_H
@@ -40,15 +41,27 @@ enum ra_method {
     RA_METHOD_HEAD
 };
 
+enum ra_header { /* those that we act upon, by their values */
+    RA_HEADER_DOWNLOAD_REQ = 0,
+    RA_HEADER_RANGE,
+    RA_HEADER_IF_RANGE,
+    RA_HEADER_IF_NONE_MATCH,
+    RA_HEADERS
+};
+extern const char *const ra_header_names[RA_HEADERS];
+
+struct ra_value {
+    const char *at; /* NULL = the header is not there */
+    size_t size;    /* without white space around it */
+};
+
 struct ra_head { /* pointers into the octets that were parsed */
     enum ra_method method;
-    const char *method_text;
-    size_t method_size;
     const char *target; /* printable ASCII without spaces, as sent */
     size_t target_size;
-    unsigned minor;      /* of HTTP/1.minor */
-    const char *headers; /* the first header line */
-    size_t headers_size; /* up to and with the empty line */
+    unsigned minor; /* of HTTP/1.minor */
+    struct ra_value values[RA_HEADERS];
+    bool close, keep_alive; /* of Connection */
     bool has_length;
     uint64_t length; /* Content-Length, 0 if absent */
 };

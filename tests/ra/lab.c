@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,6 +286,7 @@ struct lab *lab_new(void)
 
     assert_non_null(lab);
     assert_non_null(modules);
+    signal(SIGPIPE, SIG_IGN); /* for the client: the loops of a server block it */
     snprintf(lab->dir, sizeof lab->dir, "/tmp/ra_lab.XXXXXX");
     assert_non_null(mkdtemp(lab->dir));
     snprintf(lab->downloads, sizeof lab->downloads, "%s/download", lab->dir);
