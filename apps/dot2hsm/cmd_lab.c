@@ -14,11 +14,11 @@
 static const char usage[] =
     "Usage: dot2hsm lab init [OPTION]... DIR\n"
     "Makes a complete test PKI in DIR: an X.509 root and the RA's TLS certificate; 1609.2 root,\n"
-    "intermediate, enrollment and pseudonym CA, misbehavior authority, RA, a road-side unit with "
-    "an\n"
-    "explicit enrollment certificate, an on-board unit with an implicit one; the RA's store, "
-    "chain\n"
-    "file and two files to download; configurations for dot2hsm-ra and dot2hsm ee.\n"
+    "intermediate, enrollment and pseudonym CA, misbehavior authority, policy generator, RA, a\n"
+    "road-side unit with an explicit enrollment certificate, an on-board unit with an implicit "
+    "one;\n"
+    "the RA's store, chain file, policy file and two files to download; configurations for\n"
+    "dot2hsm-ra and dot2hsm ee.\n"
     "FOR TESTS AND DEMONSTRATIONS ONLY: the authorities' keys are plain files.\n"
     "\n"
     "      --ra-token URI             the RA's three keys are made in this token\n"
@@ -135,6 +135,8 @@ static int make(struct lab *lab)
         result = lab_make_dot2(lab);
     if (result == APP_OK)
         result = lab_make_files(lab);
+    if (result == APP_OK)
+        result = lab_make_policy(lab);
     if (result == APP_OK)
         result = lab_write_configurations(lab);
     return result;

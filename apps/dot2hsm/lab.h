@@ -7,8 +7,8 @@
  *   ra.conf, rse.conf, obe.conf   configurations of dot2hsm-ra and of two devices; ee.conf is
  * rse.conf ca/               keys of the X.509 root and of the 1609.2 authorities (mode 0600)
  *   trust/            their certificates, and the RA's
- *   ra/               TLS certificate, store, chain file, download/, and keys if there is no token
- *   rse/              enrollment certificate (explicit), and its key if there is no token
+ *   ra/               TLS certificate, store, chain and policy file, download/, and keys if there
+ * is no token rse/              enrollment certificate (explicit), and its key if there is no token
  *   obe/              enrollment certificate (implicit), reconstruction value s, software key
  */
 #ifndef DOT2HSM_APPS_DOT2HSM_LAB_H
@@ -39,6 +39,7 @@ enum lab_cert {
     LAB_ECA,
     LAB_PCA,
     LAB_MA,
+    LAB_PG,
     LAB_RA,
     LAB_RSE,
     LAB_OBE,
@@ -99,7 +100,12 @@ const char *lab_cert_file(enum lab_cert which);
 const char *lab_cert_title(enum lab_cert which);
 
 /* ---- lab_files.c ---- */
+#define LAB_CHAIN_FILE "ra/local_certificate_chains_01_01.oer"
+#define LAB_POLICY_FILE "ra/local_policy_01.oer"
 /* The RA's store, the chain file and the files to download. */
 int lab_make_files(struct lab *lab);
+
+/* ---- lab_policy.c ---- */
+int lab_make_policy(struct lab *lab);
 
 #endif

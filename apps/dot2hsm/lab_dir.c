@@ -186,7 +186,8 @@ static int write_ra(const struct lab *lab)
     put(&text, "certificates = %s/trust\n", lab->dir);
     put(&text, "store = sqlite:%s/ra/store.sqlite\n", lab->dir);
     put(&text, "download-dir = %s/ra/download\n", lab->dir);
-    put(&text, "chain-file = %s/ra/local_certificate_chains_01_01.oer\n", lab->dir);
+    put(&text, "chain-file = %s/%s\n", lab->dir, LAB_CHAIN_FILE);
+    put(&text, "policy-file = %s/%s\n", lab->dir, LAB_POLICY_FILE);
     put(&text, "stage = QA\n");
     return lab_write(lab, "ra.conf", text.data, text.used, 0644);
 }

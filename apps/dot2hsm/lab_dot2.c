@@ -16,6 +16,7 @@ static const struct {
     [LAB_ECA] = {"enrollment CA", "trust/eca.oer", "ca/eca.key", LAB_ICA},
     [LAB_PCA] = {"pseudonym CA", "trust/pca.oer", "ca/pca.key", LAB_ICA},
     [LAB_MA] = {"misbehavior authority", "trust/ma.oer", "ca/ma.key", LAB_ICA},
+    [LAB_PG] = {"policy generator", "trust/pg.oer", "ca/pg.key", LAB_ICA},
     [LAB_RA] = {"registration authority", "trust/ra.oer", "ra/sign.key", LAB_ICA},
     [LAB_RSE] = {"road-side unit, enrollment", "rse/enrollment.oer", "rse/enrollment.key", LAB_ECA},
     [LAB_OBE] = {"on-board unit, enrollment", "obe/enrollment.oer", "obe/enrollment.key", LAB_ECA},

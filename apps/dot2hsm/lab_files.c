@@ -167,7 +167,7 @@ static int make_store(const struct lab *lab)
 /* Nothing is endorsed: a lab has no electors, and devices get its root by hand. */
 static int make_chain_file(const struct lab *lab)
 {
-    static const enum lab_cert certs[] = {LAB_ROOT, LAB_ICA, LAB_ECA, LAB_PCA, LAB_RA};
+    static const enum lab_cert certs[] = {LAB_ROOT, LAB_ICA, LAB_ECA, LAB_PCA, LAB_PG, LAB_RA};
     LocalCertificateChainFile_t *local;
     ScmsFile_t *file = coer_arena_alloc(lab->arena, sizeof(*file));
     struct coer_error error = {0};
@@ -199,7 +199,7 @@ static int make_chain_file(const struct lab *lab)
         app_error("chain file: %s", coer_error_format(&error, line, sizeof(line)));
         return APP_REFUSED;
     }
-    result = lab_write(lab, "ra/local_certificate_chains_01_01.oer", octets, size, 0644);
+    result = lab_write(lab, LAB_CHAIN_FILE, octets, size, 0644);
     free(octets);
     return result;
 }

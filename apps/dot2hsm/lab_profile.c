@@ -45,7 +45,7 @@ struct profile {
     size_t app_count;
     const uint8_t *ssp; /* of all of app; NULL: none */
     size_t ssp_size;
-    struct group issue, request; /* min 0 and range 0 with no psids: absent */
+    struct group issue, request;
     bool has_issue, has_request;
     bool rollover, encryption;
 };
@@ -102,6 +102,12 @@ static const struct profile profiles[LAB_CERTS] = {
                 .app = ma_psids,
                 .app_count = COUNT(ma_psids),
                 .encryption = true},
+    [LAB_PG] = {.name = "pg.lab.test",
+                .crl_series = 2,
+                .unit = Duration_PR_hours,
+                .duration = 26448,
+                .app = scms_psids,
+                .app_count = COUNT(scms_psids)},
     [LAB_RA] = {.crl_series = 2,
                 .unit = Duration_PR_hours,
                 .duration = 26448,

@@ -55,7 +55,32 @@ says out "encryptionKey: PublicEncryptionKey"
 says out 'name: "localhost"'
 expect 0 "$dot2hsm" inspect lab/ra/local_certificate_chains_01_01.oer
 says out "localCertificateChainFile"
-says out "certs: SequenceOfCertificate, 5 elements"
+says out "certs: SequenceOfCertificate, 6 elements"
+# The policy file, and that its countersignatures are the policy generator's: each is cut out by its
+# place in the tree and verified as the message that it is.
+expect 0 "$dot2hsm" inspect --json lab/ra/local_policy_01.oer
+cp out policy.json
+python3 - <<'PYTHON'
+import hashlib, json
+octets = open("lab/ra/local_policy_01.oer", "rb").read()
+def walk(node):
+    yield node
+    for child in node.get("members", []):
+        yield from walk(child)
+nodes = list(walk(json.load(open("policy.json"))["tree"][0]))
+signed = [n for n in nodes if n["type"] == "Countersignature"]
+policies = [n for n in nodes if n["type"] == "ToBeSignedPolicyData"]
+hashes = [n["value"] for n in nodes if n.get("name") == "sha256HashedData"]
+assert len(signed) == len(policies) == len(hashes) == 2, (signed, policies, hashes)
+for i in range(2):
+    cut = lambda n: octets[n["offset"]:n["offset"] + n["size"]]
+    assert hashlib.sha256(cut(policies[i])).hexdigest() == hashes[i]
+    open("countersignature%d" % i, "wb").write(cut(signed[i]))
+PYTHON
+for i in 0 1; do
+    expect 0 "$dot2hsm" verify --root lab/trust/root.oer --cert lab/trust countersignature$i
+    says out "pg.lab.test"
+done
 
 # The keys are the certificates', wherever they are.
 printf '\032\053\074\115' >time32
@@ -63,7 +88,7 @@ expect 0 "$dot2hsm" sign --config lab/ee.conf --signer lab/rse/enrollment.oer \
     --key 'pkcs11:token=rse;object=enrollment' time32
 expect 0 "$dot2hsm" sign --config lab/ra.conf --signer lab/trust/ra.oer \
     --key 'pkcs11:token=ra;object=ra-sign' time32
-for ca in root ica eca pca ma; do
+for ca in root ica eca pca ma pg; do
     expect 0 "$dot2hsm" sign --signer lab/trust/$ca.oer --key lab/ca/$ca.key time32
 done
 # The key for encryption cannot sign.
@@ -113,6 +138,9 @@ port=$(cat ra.port)
 expect 0 curl -sf --cacert lab/trust/x509-root.pem --resolve "localhost:$port:127.0.0.1" \
     -o chain "https://localhost:$port/download/local-certificate-chain"
 same chain lab/ra/local_certificate_chains_01_01.oer
+expect 0 curl -sf --cacert lab/trust/x509-root.pem --resolve "localhost:$port:127.0.0.1" \
+    -o policy "https://localhost:$port/download/policy/local"
+same policy lab/ra/local_policy_01.oer
 # And so do the devices': each gets its own file, and not the other's.
 rse_file=$(basename lab/ra/download/????????????????.zip)
 obe_file=$(basename lab/ra/download/*_0.zip)
