@@ -41,4 +41,11 @@ enum dot2_status dot2_asn1_get_encryption_key(const dot2_crypto *crypto,
                                               const PublicEncryptionKey_t *asn1, const char *field,
                                               EVP_PKEY **key, struct dot2_error *error);
 
+/*
+ * A certificate as a part of a message to be encoded; shares what cert has. DOT2_E_ARGUMENT if it
+ * would not be encoded to the octets that it was decoded from.
+ */
+enum dot2_status dot2_asn1_embed(const dot2_cert *cert, CertificateBase_t *asn1, const char *field,
+                                 struct dot2_error *error);
+
 #endif

@@ -364,4 +364,42 @@ enum dot2_status dot2_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const do
                               const uint8_t *octets, size_t size, uint8_t **plaintext,
                               size_t *plaintext_size, struct dot2_error *error);
 
+/* ---- sign_data.c: making SignedData, and reading its payload -----------------------------------
+ */
+
+enum dot2_signer_form {
+    DOT2_SIGNER_DIGEST = 0, /* HashedId8: the receiver has the certificate */
+    DOT2_SIGNER_CERTIFICATE
+};
+struct dot2_header {
+    uint64_t psid;
+    bool has_generation_time;
+    uint64_t generation_time; /* Time64: TAI microseconds */
+};
+
+/*
+ * An Ieee1609Dot2Data.signedData whose payload is an unsecuredData of these octets. For an explicit
+ * certificate the key is compared with it (DOT2_E_KEY_MISMATCH).
+ * *octets is OPENSSL_free'd by the caller.
+ */
+enum dot2_status dot2_signed_data_build(const dot2_crypto *crypto, EVP_PKEY *key,
+                                        const dot2_cert *cert, enum dot2_signer_form form,
+                                        const struct dot2_header *header, const uint8_t *payload,
+                                        size_t payload_size, uint8_t **octets, size_t *size,
+                                        struct dot2_error *error);
+
+struct dot2_signed_payload {
+    struct dot2_header header;
+    bool other_headers;  /* anything else is present, or of a later edition */
+    const uint8_t *data; /* in the caller's octets */
+    size_t size;
+};
+/*
+ * The payload of a signedData, if it is an unsecuredData and nothing else: DOT2_E_MESSAGE. Verifies
+ * nothing: that is dot2_signed_data_verify().
+ */
+enum dot2_status dot2_signed_data_payload(const uint8_t *octets, size_t size,
+                                          struct dot2_signed_payload *payload,
+                                          struct dot2_error *error);
+
 #endif

@@ -114,4 +114,126 @@ enum dot2_status scms_base64_encode(const uint8_t *octets, size_t size, char **t
 enum dot2_status scms_base64_decode(const char *text, size_t length, uint8_t **octets, size_t *size,
                                     struct dot2_error *error);
 
+/* ---- secured.c: Secured...Request, a Signed...Request encrypted to the RA ----------------------
+ */
+
+/* *octets is OPENSSL_free'd by the caller. DOT2_E_ARGUMENT: request is not a signed request. */
+enum dot2_status scms_secured_build(const dot2_crypto *crypto, const dot2_cert *ra,
+                                    const uint8_t *request, size_t request_size, uint8_t **octets,
+                                    size_t *size, struct dot2_error *error);
+
+/* One of an RA's certificates, with the private key of its encryptionKey. */
+struct scms_ra_key {
+    const dot2_cert *cert;
+    EVP_PKEY *key;
+};
+
+/*
+ * Decrypts with that of the keys whose certificate the recipientId names; *used (may be NULL) gets
+ * its index. *request is OPENSSL_clear_free'd by the caller.
+ * Errors of dot2_encrypted_decrypt(); DOT2_E_MESSAGE unless there is exactly one recipient, a
+ * certRecipInfo, and a signed request within; DOT2_E_NOT_RECIPIENT: to another RA.
+ */
+enum dot2_status scms_secured_open(const dot2_crypto *crypto, const struct scms_ra_key *keys,
+                                   size_t count, const uint8_t *octets, size_t size,
+                                   uint8_t **request, size_t *request_size, size_t *used,
+                                   struct dot2_error *error);
+
+/* ---- app_request.c: EeRaAppCertProvisioningRequest ---------------------------------------------
+ */
+
+struct scms_app_request {
+    EVP_PKEY *verify_key;          /* public halves are enough */
+    EVP_PKEY *cert_encryption_key; /* NULL = absent */
+    EVP_PKEY *response_encryption_key;
+    uint32_t current_time, requested_start_time; /* Time32 */
+};
+
+/*
+ * The COER of the ScmsPDU; *octets is OPENSSL_free'd by the caller. DOT2_E_ALGORITHM, with the
+ * field: a key on a curve that the type has no alternative for.
+ */
+enum dot2_status scms_app_request_build(const struct scms_app_request *request, uint8_t **octets,
+                                        size_t *size, struct dot2_error *error);
+/*
+ * Every key is checked to be on its curve (DOT2_E_POINT, with the field). DOT2_E_MESSAGE for
+ * another PDU. The keys are public keys of the request's own.
+ */
+enum dot2_status scms_app_request_parse(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
+                                        struct scms_app_request *request, struct dot2_error *error);
+void scms_app_request_clear(struct scms_app_request *request);
+
+/* ---- butterfly_request.c: EeRa{Pseudonym,Id}CertProvisioningRequest ----------------------------
+ */
+
+enum scms_provision {
+    SCMS_PROVISION_PSEUDONYM = 1,
+    SCMS_PROVISION_ID,
+    SCMS_PROVISION_APP
+};
+
+/* UnsignedButterflyParams: a key on P-256 and the AES key of the expansion function. */
+struct scms_butterfly_params {
+    EVP_PKEY *seed_key;
+    uint8_t expansion[16];
+};
+
+struct scms_butterfly_request {
+    enum scms_provision kind; /* pseudonym or id */
+    struct scms_butterfly_params verify;
+    struct scms_butterfly_params cert_encryption; /* of id only; seed_key NULL = absent */
+    struct scms_butterfly_params response_encryption;
+    uint32_t current_time, requested_start_time; /* Time32 */
+};
+
+/* As scms_app_request_build() and _parse(). A seed key that is not on P-256: DOT2_E_ALGORITHM. */
+enum dot2_status scms_butterfly_request_build(const struct scms_butterfly_request *request,
+                                              uint8_t **octets, size_t *size,
+                                              struct dot2_error *error);
+enum dot2_status scms_butterfly_request_parse(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
+                                              struct scms_butterfly_request *request,
+                                              struct dot2_error *error);
+void scms_butterfly_request_clear(struct scms_butterfly_request *request);
+
+/* ---- ack.c: Signed{Pseudonym,Id,App}CertProvisioningAck ----------------------------------------
+ */
+
+#define SCMS_PSID 0x23 /* Security Management */
+
+struct scms_ack {
+    enum scms_provision kind;
+    uint8_t request_hash[8]; /* last octets of SHA-256 of the body that was posted */
+    uint32_t download_time;  /* certDLTime, Time32 */
+    char url[256];           /* certDLURL */
+};
+
+/* Signs with the RA's key; signer: digest of ra. *octets is OPENSSL_free'd by the caller. */
+enum dot2_status scms_ack_build(const dot2_crypto *crypto, EVP_PKEY *key, const dot2_cert *ra,
+                                const struct scms_ack *ack, uint8_t **octets, size_t *size,
+                                struct dot2_error *error);
+/*
+ * Reads and verifies an ack at time32. The trust must find ra, which is the only signer that is
+ * taken (DOT2_E_SIGNER), named by digest or given as certificate. That request_hash is that of the
+ * caller's request, and that the URL leads to the RA, is for the caller to check.
+ */
+enum dot2_status scms_ack_open(dot2_trust *trust, const dot2_cert *ra, uint32_t time32,
+                               const uint8_t *octets, size_t size, struct scms_ack *ack,
+                               struct dot2_error *error);
+
+/* ---- ra_cert.c: SecuredRACertRequest and its answer --------------------------------------------
+ */
+
+/* The one request of release 1.2.2, octets that are constant. */
+const uint8_t *scms_ra_cert_request(size_t *size);
+enum dot2_status scms_ra_cert_request_parse(const uint8_t *octets, size_t size,
+                                            struct dot2_error *error);
+/*
+ * The certificate of an answer: the bare certificate that the service's page gives, or the
+ * SecuredRACertResponse of the type. It is not verified. DOT2_E_TYPE unless it is explicit and has
+ * an encryption key.
+ */
+enum dot2_status scms_ra_cert_response_parse(const dot2_crypto *crypto, const uint8_t *octets,
+                                             size_t size, dot2_cert **cert,
+                                             struct dot2_error *error);
+
 #endif
