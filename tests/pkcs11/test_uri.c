@@ -95,7 +95,7 @@ static void test_accepted_uris(void **state)
         "pkcs11:token=%6c%61%62;object=enrol",
         "pkcs11:token=lab;manufacturer=SoftHSM%20project;model=SoftHSM%20v2",
         "pkcs11:token=lab;library-manufacturer=SoftHSM;slot-manufacturer=SoftHSM%20project",
-        "pkcs11:token=lab?module-path=" LAB_MODULE,
+        ("pkcs11:token=lab?module-path=" LAB_MODULE),
         "pkcs11:token=lab?module-name=softhsm2",
         "pkcs11:token=lab?module-name=libsofthsm2",
         "pkcs11:token=lab?module-name=libsofthsm2.so",
