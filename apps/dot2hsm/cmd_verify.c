@@ -208,14 +208,22 @@ static void json_chain(struct json *json, const struct dot2_chain *chain)
     json_end_array(json);
 }
 
+/*
+ * An implicit certificate has no signature: any one of its octets may be changed, and a public key
+ * comes out of it all the same, to which nobody has the private one. So the verdict says it.
+ */
 static void report_valid(const struct verify *what, const char *path, const char *type,
-                         const struct dot2_chain *chain)
+                         enum kind kind, const struct dot2_chain *chain)
 {
+    bool unproven =
+        kind == KIND_CERTIFICATE && dot2_cert_is_implicit(chain->certs[0]) && chain->depth > 1;
     struct json json;
 
     if (!what->as_json) {
         printf("%s: %s: valid%s\n", path, type, what->signature_only ? " (signatures only)" : "");
         print_chain(chain);
+        if (unproven)
+            printf("  An implicit certificate is proven only by a signature under it.\n");
         return;
     }
     json_init(&json, stdout);
@@ -223,6 +231,7 @@ static void report_valid(const struct verify *what, const char *path, const char
     json_bool(&json, "valid", true);
     json_string(&json, "type", type);
     json_bool(&json, "signatureOnly", what->signature_only);
+    json_bool(&json, "proven", !unproven);
     json_chain(&json, chain);
     json_end_object(&json);
     json_finish(&json);
@@ -326,7 +335,7 @@ static int verify_file(const struct verify *what, const char *path)
     if (type == NULL)
         type = input.type->name;
     if (status == DOT2_OK) {
-        report_valid(what, path, type, &chain);
+        report_valid(what, path, type, kind, &chain);
     } else {
         error.status = status;
         report_not_valid(what, path, type, &error);

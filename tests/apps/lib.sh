@@ -25,6 +25,11 @@ expect() {
         cat out err >&2
         fail "status $got instead of $want: $*"
     }
+    # A sanitizer's finding must not pass as the refusal that is expected.
+    ! grep -Eq 'AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:' err || {
+        cat err >&2
+        fail "a sanitizer found something: $*"
+    }
     checks=$((checks + 1))
 }
 

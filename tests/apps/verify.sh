@@ -24,11 +24,15 @@ obe=lab/obe/enrollment.oer
 expect 0 verify $rse
 says out "ExplicitCertificate: valid"
 [ "$(grep -c '^  [0-3]  ' out)" -eq 4 ] || fail "not a chain of four"
+! grep -q implicit out || fail "an explicit certificate is said to be implicit"
+expect 0 verify $obe
+says out "is proven only by a signature under it"
 expect 0 verify --json $obe
 python3 - <<'PYTHON'
 import json
 verdict = json.load(open("out"))
 assert verdict["valid"] is True and len(verdict["chain"]) == 4, verdict
+assert verdict["proven"] is False
 assert [c["implicit"] for c in verdict["chain"]] == [True, False, False, False]
 assert [c["anchor"] for c in verdict["chain"]] == [False, False, False, True]
 PYTHON
@@ -108,6 +112,7 @@ for device in rse obe; do
     spdu lab/$device/enrollment.oer lab/$device/enrollment.key $device.spdu
     expect 0 verify $device.spdu
     says out "SignedAuthenticatedDownloadRequest: valid"
+    ! grep -q "proven only" out || fail "a signature under it proves it"
     expect 0 "$dot2hsm" inspect $device.spdu
     says out "It is a SignedAuthenticatedDownloadRequest."
     says out 'filename: "AB09281C9867DE53.zip"'
