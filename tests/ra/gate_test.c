@@ -429,7 +429,7 @@ static void refuse(struct served *served, const struct lab_cert *device, const c
     char line[200];
     const uint8_t *id = dot2_cert_hashedid8(device->cert);
 
-    if (response.status != (strcmp(reason, "file_unknown") == 0 ? 404 : 500))
+    if (response.status != (strncmp(reason, "file_", 5) == 0 ? 404 : 500))
         fail_msg("%s: %d", reason, response.status);
     assert_string_equal(response_header(&response, "SCMS-POC-Error"), code);
     assert_string_equal(response_header(&response, "SCMS-POC-Error-Message"),
