@@ -124,6 +124,37 @@ static void the_digest_is_that_of_clause_5_3_1(void **state)
     }
 }
 
+/* The other way round: who signed H(data), or H(H(data)), signed nothing (trap 6). */
+static void other_digests_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    EVP_PKEY *key = fixture_key(f, DOT2_CURVE_P256);
+
+    for (int twice = 0; twice < 2; twice++) {
+        EVP_PKEY_CTX *plain = EVP_PKEY_CTX_new_from_pkey(f->libctx, key, "provider!=dot2hsm");
+        uint8_t digest[48], der[80], octets[66] = {0x80, 0x80};
+        const uint8_t *p = der;
+        size_t size = sizeof(der);
+        ECDSA_SIG *numbers = NULL;
+
+        dot2_sha256(f->crypto, data, sizeof(data), digest);
+        if (twice)
+            dot2_sha256(f->crypto, digest, 32, digest);
+        assert_int_equal(EVP_PKEY_sign_init(plain), 1);
+        assert_int_equal(EVP_PKEY_sign(plain, der, &size, digest, 32), 1);
+        numbers = d2i_ECDSA_SIG(NULL, &p, (long)size);
+        assert_non_null(numbers);
+        assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_r(numbers), octets + 2, 32), 32);
+        assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_s(numbers), octets + 34, 32), 32);
+        assert_int_equal(dot2_verify(f->crypto, key, data, sizeof(data), NULL, 0,
+                                     decoded(f, octets, sizeof(octets)), NULL),
+                         DOT2_E_SIGNATURE);
+        ECDSA_SIG_free(numbers);
+        EVP_PKEY_CTX_free(plain);
+    }
+    EVP_PKEY_free(key);
+}
+
 static void nist_p384_has_no_place_in_a_signature(void **state)
 {
     struct fixture *f = *state;
@@ -544,6 +575,7 @@ int main(void)
         cmocka_unit_test(the_layout_of_a_signature),
         cmocka_unit_test(what_is_signed_is_verified_and_nothing_else),
         cmocka_unit_test(the_digest_is_that_of_clause_5_3_1),
+        cmocka_unit_test(other_digests_are_refused),
         cmocka_unit_test(nist_p384_has_no_place_in_a_signature),
         cmocka_unit_test(the_alternative_is_the_curve_of_the_key),
         cmocka_unit_test(r_and_s_with_leading_zeros),
