@@ -409,4 +409,29 @@ enum dot2_status dot2_signed_data_payload(const uint8_t *octets, size_t size,
                                           struct dot2_signed_payload *payload,
                                           struct dot2_error *error);
 
+/* ---- butterfly.c: butterfly key expansion of the SCMS ------------------------------------------
+ */
+
+enum dot2_butterfly {
+    DOT2_BUTTERFLY_SIGN = 0,
+    DOT2_BUTTERFLY_ENCRYPT
+};
+
+/* f_k(i, j) modulo the order of P-256, big-endian. */
+enum dot2_status dot2_butterfly_f(const dot2_crypto *crypto, const uint8_t expansion[16],
+                                  enum dot2_butterfly use, uint32_t i, uint32_t j, uint8_t f[32],
+                                  struct dot2_error *error);
+/*
+ * The expanded public key A + f G of a seed key, and, for a software key, the private key a + f.
+ * DOT2_E_ALGORITHM: a seed key that is not on P-256. DOT2_E_ARGUMENT: a private key in a token.
+ */
+enum dot2_status dot2_butterfly_public(const dot2_crypto *crypto, const EVP_PKEY *seed,
+                                       const uint8_t expansion[16], enum dot2_butterfly use,
+                                       uint32_t i, uint32_t j, EVP_PKEY **key,
+                                       struct dot2_error *error);
+enum dot2_status dot2_butterfly_private(const dot2_crypto *crypto, const EVP_PKEY *seed,
+                                        const uint8_t expansion[16], enum dot2_butterfly use,
+                                        uint32_t i, uint32_t j, EVP_PKEY **key,
+                                        struct dot2_error *error);
+
 #endif
