@@ -92,6 +92,8 @@ static enum dot2_status sign(const dot2_crypto *crypto, EVP_PKEY *key, enum dot2
         if (EVP_DigestSign(operation.digest, signature, signature_size,
                            size > 0 ? data : (const uint8_t *)"", size) <= 0)
             status = dot2_fail_openssl(error, DOT2_E_CRYPTO, "signing");
+        if (status != DOT2_OK)
+            *signature_size = 0;
     }
     operation_end(&operation);
     return status;
