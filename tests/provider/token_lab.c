@@ -50,8 +50,7 @@ void lab_configure(const char *more)
 {
     char text[1024];
 
-    /* A session copy of a key is an object more, and the tests here count objects. */
-    snprintf(text, sizeof(text), "pkcs11-module = %s\nkey-copy = no\n%s\n", LAB_MODULE, more);
+    snprintf(text, sizeof(text), "pkcs11-module = %s\n%s\n", LAB_MODULE, more);
     assert_int_equal(setenv("DOT2HSM_CONF", lab_file("dot2hsm.conf", text), 1), 0);
 }
 

@@ -25,7 +25,7 @@ set -euo pipefail
 scan() { # PROCESS VALUE: number of places
     local line status=0
     line=$("$BUILD_DIR/tests/memscan" "$1" "$2") || status=$?
-    [ "$status" -ne 2 ] || exit 1
+    [ "$status" -ne 2 ] || return 1
     echo "${line%% *}"
 }
 file=$(basename "$DEMO_DIR"/lab/ra/download/????????????????.zip)
