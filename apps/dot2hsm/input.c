@@ -157,7 +157,6 @@ int input_read(const char *path, enum input_form want, uint8_t **octets, size_t 
 {
     uint8_t *data = NULL;
     size_t data_size = 0;
-    struct survey survey;
     int result;
 
     *octets = NULL;
@@ -165,6 +164,17 @@ int input_read(const char *path, enum input_form want, uint8_t **octets, size_t 
     result = app_file_read(path, INPUT_MAX, &data, &data_size);
     if (result != APP_OK)
         return result;
+    return input_interpret(path, want, data, data_size, octets, size, form);
+}
+
+int input_interpret(const char *path, enum input_form want, uint8_t *data, size_t data_size,
+                    uint8_t **octets, size_t *size, enum input_form *form)
+{
+    struct survey survey;
+    int result = APP_OK;
+
+    *octets = NULL;
+    *size = 0;
     if (data_size == 0) {
         app_error("%s: is empty", path);
         result = APP_REFUSED;

@@ -32,6 +32,12 @@ int input_form_parse(const char *word, enum input_form *form);
 int input_read(const char *path, enum input_form want, uint8_t **octets, size_t *size,
                enum input_form *form);
 
+/*
+ * The same for octets that were read already; data is OPENSSL_free'd or given back in *octets.
+ */
+int input_interpret(const char *path, enum input_form want, uint8_t *data, size_t data_size,
+                    uint8_t **octets, size_t *size, enum input_form *form);
+
 /* Hexadecimal digits (with "0x" in front or not) to at most max octets; -1 if it is not that. */
 int input_hex(const char *text, uint8_t *octets, size_t max, size_t *size);
 

@@ -13,7 +13,8 @@
 
 #define INSPECT_FACTS_MAX 4
 
-/* One thing that follows from a value: "utc", "2026-11-23T00:00:00Z". */
+/* One thing that follows from a value: "utc", "2026-11-23T00:00:00Z". In JSON it is a member of the
+ * node, so that no key may be one of the node's own (name, type, kind, value and so on). */
 struct inspect_fact {
     const char *key;
     char text[160];

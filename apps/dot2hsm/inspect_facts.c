@@ -162,7 +162,7 @@ static void country_facts(struct inspect_facts *facts, int64_t country)
 
     for (size_t i = 0; i < sizeof(countries) / sizeof(countries[0]); i++) {
         if (countries[i].code == country)
-            add(facts, "name", "%s", countries[i].name);
+            add(facts, "country", "%s", countries[i].name);
     }
 }
 
@@ -196,7 +196,7 @@ static void number_facts(struct inspect_facts *facts, const struct coer_node *no
 
         add(facts, "hex", "0x%" PRIx64, (uint64_t)node->number);
         if (name != NULL)
-            add(facts, "name", "%s", name);
+            add(facts, "service", "%s", name);
     } else if (strcmp(type, "Latitude") == 0) {
         degree_facts(facts, node->number, 900000001);
     } else if (strcmp(type, "Longitude") == 0) {

@@ -286,6 +286,26 @@ static int check_type(const char *path, struct inspect_input *input, const char 
     return result;
 }
 
+/* Does it decode as it is? Few octets may well be text by accident: a Time32 of 2031 is. */
+static bool is_coer(const uint8_t *octets, size_t size, const char *type)
+{
+    const asn_TYPE_descriptor_t *named = type != NULL ? coer_type(type) : NULL;
+    coer_arena *arena = coer_arena_new();
+    struct coer_error error;
+    char others[200];
+    const char *nearest;
+    void *value = NULL;
+    bool is;
+
+    if (type == NULL)
+        is = inspect_guess(octets, size, others, sizeof(others), &nearest, &error) != NULL;
+    else
+        is = arena != NULL && named != NULL &&
+             coer_decode(arena, named, octets, size, &value, NULL) == COER_OK;
+    coer_arena_free(arena);
+    return is;
+}
+
 int inspect_input_read(const char *path, const char *form, const char *type,
                        struct inspect_input *input)
 {
@@ -293,6 +313,8 @@ int inspect_input_read(const char *path, const char *form, const char *type,
     struct coer_error error;
     char line[COER_PATH_SIZE + 160];
     const char *nearest;
+    uint8_t *data = NULL;
+    size_t size = 0;
     int result;
 
     memset(input, 0, sizeof(*input));
@@ -304,7 +326,12 @@ int inspect_input_read(const char *path, const char *form, const char *type,
         app_error("the tables of the types cannot be made");
         return APP_REFUSED;
     }
-    result = input_read(path, want, &input->octets, &input->size, &got);
+    result = app_file_read(path, INPUT_MAX, &data, &size);
+    if (result != APP_OK)
+        return result;
+    if (want == INPUT_AUTO && size > 0 && is_coer(data, size, type))
+        want = INPUT_COER;
+    result = input_interpret(path, want, data, size, &input->octets, &input->size, &got);
     if (result != APP_OK)
         return result;
     input->form = input_form_name(got);

@@ -66,7 +66,8 @@ struct lab {
 /* All of these return an enum app_exit and say why on stderr. */
 
 /* ---- lab_dir.c ---- */
-/* The directory and those in it. Refuses one that is not empty; with --force, one that is no lab.
+/* The directory, its README and those in it. Refuses one that is not empty; with --force, one that
+ * is no lab.
  */
 int lab_dir_make(struct lab *lab);
 /* A file of the lab by its path in it, mode 0644 or 0600. */
@@ -74,7 +75,7 @@ int lab_write(const struct lab *lab, const char *name, const void *octets, size_
               unsigned mode);
 /* "DIR/NAME"; path has room for LAB_PATH. */
 const char *lab_path(const struct lab *lab, const char *name, char path[LAB_PATH]);
-/* README and the configurations. */
+/* The configurations. */
 int lab_write_configurations(const struct lab *lab);
 
 /* ---- lab_key.c ---- */

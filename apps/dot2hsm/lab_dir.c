@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "apps/dot2hsm/lab.h"
 
 /* All that a lab has at its top; --force removes these and nothing else. */
@@ -50,12 +52,25 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
     return remove(path);
 }
 
+/* Its README is written first, so that a lab that was not finished is one, too. */
+static bool is_lab(const struct lab *lab)
+{
+    char path[LAB_PATH];
+    uint8_t *octets = NULL;
+    size_t size = 0;
+    bool is = access(lab_path(lab, "README", path), R_OK) == 0 &&
+              app_file_read(path, sizeof(readme), &octets, &size) == APP_OK &&
+              size == sizeof(readme) - 1 && memcmp(octets, readme, size) == 0;
+
+    OPENSSL_free(octets);
+    return is;
+}
+
 static int remove_lab(const struct lab *lab)
 {
     char path[LAB_PATH];
 
-    if (access(lab_path(lab, "README", path), F_OK) != 0 ||
-        access(lab_path(lab, "ra.conf", path), F_OK) != 0) {
+    if (!is_lab(lab)) {
         app_error("%s is not empty and not a lab; --force replaces a lab, nothing else", lab->dir);
         return APP_REFUSED;
     }
@@ -129,6 +144,8 @@ int lab_dir_make(struct lab *lab)
         }
         result = remove_lab(lab);
     }
+    if (result == APP_OK)
+        result = lab_write(lab, "README", readme, sizeof(readme) - 1, 0644);
     for (size_t i = 0; result == APP_OK && i < COUNT(directories); i++)
         result = make_directory(lab_path(lab, directories[i], path));
     if (result == APP_OK)
@@ -219,7 +236,5 @@ int lab_write_configurations(const struct lab *lab)
         result = write_ee(lab, "ee.conf", token, rse, lab->keys[LAB_RSE].uri);
     if (result == APP_OK)
         result = write_ee(lab, "obe.conf", NULL, obe, lab->keys[LAB_OBE].uri);
-    if (result == APP_OK)
-        result = lab_write(lab, "README", readme, sizeof(readme) - 1, 0644);
     return result;
 }

@@ -290,7 +290,9 @@ enum dot2_status dot2_chain_verify(dot2_trust *trust, dot2_cert *cert,
 
     if (chain != NULL)
         memset(chain, 0, sizeof(*chain));
-    status = check_purpose(cert, check, error);
+    status = dot2_check_provider(dot2_trust_crypto(trust), error);
+    if (status == DOT2_OK)
+        status = check_purpose(cert, check, error);
     if (status == DOT2_OK)
         status = verify(&job, cert, check->purpose, NULL, &verdict);
     if (status != DOT2_OK)

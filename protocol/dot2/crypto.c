@@ -94,6 +94,14 @@ out:
     return status;
 }
 
+enum dot2_status dot2_check_provider(const dot2_crypto *crypto, struct dot2_error *error)
+{
+    if (OSSL_PROVIDER_available(crypto->libctx, DOT2_PROVIDER_NAME))
+        return DOT2_OK;
+    return dot2_fail(error, DOT2_E_PROVIDER, NULL,
+                     "the provider " DOT2_PROVIDER_NAME " is not loaded");
+}
+
 dot2_crypto *dot2_crypto_up_ref(dot2_crypto *crypto)
 {
     (void)__atomic_add_fetch(&crypto->references, 1, __ATOMIC_RELAXED);

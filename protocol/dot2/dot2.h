@@ -243,7 +243,11 @@ enum dot2_status dot2_trust_new(dot2_crypto *crypto, const struct dot2_trust_lim
                                 dot2_trust **trust);
 dot2_trust *dot2_trust_up_ref(dot2_trust *trust);
 void dot2_trust_free(dot2_trust *trust);
-/* Whichever certificate is added here is trusted as it is; its own signature is not asked for. */
+/*
+ * Whichever certificate is added here is trusted as it is; its own signature is not asked for.
+ * DOT2_E_TYPE for an implicit one, which has no key without its issuer. Adding is for the time
+ * before the trust is shared.
+ */
 enum dot2_status dot2_trust_add_anchor(dot2_trust *trust, dot2_cert *cert);
 /* An intermediate, or a signer named by digest; trusted only if it chains to an anchor. */
 enum dot2_status dot2_trust_add(dot2_trust *trust, dot2_cert *cert);
@@ -273,8 +277,9 @@ struct dot2_chain {
  * Finds and verifies the way from a certificate to an anchor: issuer by HashedId8, its signature
  * (over the octets received or the canonical form) or its ECQV reconstruction, validity, nesting of
  * validity, permissions with minChainLength, chainLengthRange and eeType, region, assurance level,
- * type, depth. A verified certificate is kept in the cache until the shortest validity of its chain
- * ends. chain may be NULL.
+ * type, depth. An anchor's issuer is not looked for. DOT2_E_PROVIDER without the provider, whatever
+ * is in the cache. A verified certificate is kept in the cache until the shortest validity of its
+ * chain ends. chain may be NULL.
  */
 enum dot2_status dot2_chain_verify(dot2_trust *trust, dot2_cert *cert,
                                    const struct dot2_check *check, struct dot2_chain *chain,
@@ -285,8 +290,10 @@ void dot2_chain_clear(struct dot2_chain *chain);
  */
 
 /*
- * Verifies a signedData: signer by certificate, or by digest through the trust's certificates.
- * chain may be NULL. Signer self is DOT2_E_SIGNER.
+ * Verifies a signedData: signer by exactly one certificate, or by digest through the trust's
+ * certificates; anything else is DOT2_E_SIGNER. The PSID must be in the signer's appPermissions,
+ * generationTime within the validity of its chain, expiryTime not passed (all three are left out by
+ * signature_only). chain may be NULL.
  */
 enum dot2_status dot2_signed_data_verify(dot2_trust *trust, const uint8_t *octets, size_t size,
                                          const struct dot2_check *check, struct dot2_chain *chain,
@@ -401,5 +408,30 @@ struct dot2_signed_payload {
 enum dot2_status dot2_signed_data_payload(const uint8_t *octets, size_t size,
                                           struct dot2_signed_payload *payload,
                                           struct dot2_error *error);
+
+/* ---- butterfly.c: butterfly key expansion of the SCMS ------------------------------------------
+ */
+
+enum dot2_butterfly {
+    DOT2_BUTTERFLY_SIGN = 0,
+    DOT2_BUTTERFLY_ENCRYPT
+};
+
+/* f_k(i, j) modulo the order of P-256, big-endian. */
+enum dot2_status dot2_butterfly_f(const dot2_crypto *crypto, const uint8_t expansion[16],
+                                  enum dot2_butterfly use, uint32_t i, uint32_t j, uint8_t f[32],
+                                  struct dot2_error *error);
+/*
+ * The expanded public key A + f G of a seed key, and, for a software key, the private key a + f.
+ * DOT2_E_ALGORITHM: a seed key that is not on P-256. DOT2_E_ARGUMENT: a private key in a token.
+ */
+enum dot2_status dot2_butterfly_public(const dot2_crypto *crypto, const EVP_PKEY *seed,
+                                       const uint8_t expansion[16], enum dot2_butterfly use,
+                                       uint32_t i, uint32_t j, EVP_PKEY **key,
+                                       struct dot2_error *error);
+enum dot2_status dot2_butterfly_private(const dot2_crypto *crypto, const EVP_PKEY *seed,
+                                        const uint8_t expansion[16], enum dot2_butterfly use,
+                                        uint32_t i, uint32_t j, EVP_PKEY **key,
+                                        struct dot2_error *error);
 
 #endif

@@ -23,6 +23,11 @@
 const EC_GROUP *dot2_group(const dot2_crypto *crypto, enum dot2_curve curve);
 const BIGNUM *dot2_order(const dot2_crypto *crypto, enum dot2_curve curve);
 const char *dot2_digest_name(enum dot2_curve curve);
+/*
+ * Is the provider active now? Methods that OpenSSL has cached outlive its deactivation, so this is
+ * asked before each signature and each verdict.
+ */
+enum dot2_status dot2_check_provider(const dot2_crypto *crypto, struct dot2_error *error);
 /* SHA-256 whatever the curve. */
 enum dot2_status dot2_sha256(const dot2_crypto *crypto, const uint8_t *data, size_t size,
                              uint8_t hash[32]);

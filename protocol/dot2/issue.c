@@ -4,49 +4,8 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 
+#include "protocol/dot2/asn1_key.h"
 #include "protocol/dot2/internal.h"
-
-static bool set_point_p256(coer_arena *arena, EccP256CurvePoint_t *asn1, const uint8_t *compressed)
-{
-    asn1->present = compressed[0] == 2 ? EccP256CurvePoint_PR_compressed_y_0
-                                       : EccP256CurvePoint_PR_compressed_y_1;
-    return coer_octets(
-        arena, compressed[0] == 2 ? &asn1->choice.compressed_y_0 : &asn1->choice.compressed_y_1,
-        compressed + 1, 32);
-}
-
-static enum dot2_status set_verification_key(coer_arena *arena, PublicVerificationKey_t *asn1,
-                                             const EVP_PKEY *key, struct dot2_error *error)
-{
-    enum dot2_curve curve = dot2_key_curve(key);
-    uint8_t point[49];
-    size_t size = 0;
-    enum dot2_status status = dot2_public_point(key, point, &size);
-    bool ok = false;
-
-    if (curve == DOT2_CURVE_NONE || curve == DOT2_CURVE_P384)
-        return dot2_fail(error, DOT2_E_ALGORITHM, "PublicVerificationKey",
-                         "the type has no alternative for this curve");
-    if (status != DOT2_OK)
-        return dot2_fail_openssl(error, status, "public key of the subject");
-    if (curve == DOT2_CURVE_P256) {
-        asn1->present = PublicVerificationKey_PR_ecdsaNistP256;
-        ok = set_point_p256(arena, &asn1->choice.ecdsaNistP256, point);
-    } else if (curve == DOT2_CURVE_BRAINPOOL_P256R1) {
-        asn1->present = PublicVerificationKey_PR_ecdsaBrainpoolP256r1;
-        ok = set_point_p256(arena, &asn1->choice.ecdsaBrainpoolP256r1, point);
-    } else {
-        EccP384CurvePoint_t *p384 = &asn1->choice.ecdsaBrainpoolP384r1;
-
-        asn1->present = PublicVerificationKey_PR_ecdsaBrainpoolP384r1;
-        p384->present = point[0] == 2 ? EccP384CurvePoint_PR_compressed_y_0
-                                      : EccP384CurvePoint_PR_compressed_y_1;
-        ok = coer_octets(
-            arena, point[0] == 2 ? &p384->choice.compressed_y_0 : &p384->choice.compressed_y_1,
-            point + 1, 48);
-    }
-    return ok ? DOT2_OK : dot2_fail_memory(error);
-}
 
 static bool set_issuer(coer_arena *arena, IssuerIdentifier_t *asn1, const dot2_cert *issuer,
                        enum dot2_curve own)
@@ -216,7 +175,7 @@ static enum dot2_status issue_implicit(const dot2_crypto *crypto, coer_arena *ar
         goto out;
     base->type = CertificateType_implicit;
     indicator->present = VerificationKeyIndicator_PR_reconstructionValue;
-    if (!set_point_p256(arena, &indicator->choice.reconstructionValue, point)) {
+    if (!dot2_asn1_set_point(arena, &indicator->choice.reconstructionValue, point)) {
         status = dot2_fail_memory(error);
         goto out;
     }
@@ -253,8 +212,9 @@ enum dot2_status dot2_cert_issue(const dot2_crypto *crypto, coer_arena *arena,
     } else {
         base.type = CertificateType_explicit;
         base.toBeSigned.verifyKeyIndicator.present = VerificationKeyIndicator_PR_verificationKey;
-        status = set_verification_key(
-            arena, &base.toBeSigned.verifyKeyIndicator.choice.verificationKey, subject_key, error);
+        status = dot2_asn1_set_verification_key(
+            arena, &base.toBeSigned.verifyKeyIndicator.choice.verificationKey, subject_key,
+            "Certificate.toBeSigned.verifyKeyIndicator", error);
         if (status == DOT2_OK)
             status = sign_certificate(crypto, arena, &base, issuer, issuer_key, error);
         if (status == DOT2_OK)

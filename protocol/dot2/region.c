@@ -181,6 +181,8 @@ static bool box_of_circle(const CircularRegion_t *circle, struct box *box)
 
 static bool box_of_polygon(const PolygonalRegion_t *polygon, struct box *box)
 {
+    double latitude = 0, bulge = 0;
+
     *box = (struct box){.north = -1e10, .south = 1e10, .west = 1e10, .east = -1e10};
     for (int i = 0; i < polygon->list.count; i++) {
         const TwoDLocation_t *point = polygon->list.array[i];
@@ -193,7 +195,17 @@ static bool box_of_polygon(const PolygonalRegion_t *polygon, struct box *box)
         box->east = fmax(box->east, (double)point->longitude);
     }
     /* A wider one may go the other way round the earth. */
-    return polygon->list.count > 0 && box->east - box->west < 1800000000.0;
+    if (polygon->list.count == 0 || box->east - box->west >= 1800000000.0)
+        return false;
+    /* Taken as a great circle, a side reaches nearer to the pole than its ends; most of all if it
+     * is as long as the box is wide. */
+    latitude = fmax(fabs(box->north), fabs(box->south)) * UNIT;
+    if (latitude >= M_PI / 2)
+        return false;
+    bulge = (atan(tan(latitude) / cos((box->east - box->west) * UNIT / 2)) - latitude) / UNIT;
+    box->north += bulge;
+    box->south -= bulge;
+    return true;
 }
 
 static bool box_within_box(const struct box *inner, const struct box *outer)

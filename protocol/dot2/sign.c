@@ -55,12 +55,11 @@ static enum dot2_status operation_begin(const dot2_crypto *crypto, EVP_PKEY *key
     };
     OSSL_LIB_CTX *libctx = dot2_crypto_libctx(crypto);
     const char *md = dot2_digest_name(curve);
+    enum dot2_status status = dot2_check_provider(crypto, error);
     int ok = 0;
 
-    /* Methods that OpenSSL has cached outlive the provider's deactivation. */
-    if (!OSSL_PROVIDER_available(libctx, DOT2_PROVIDER_NAME))
-        return dot2_fail(error, DOT2_E_PROVIDER, NULL,
-                         "the provider " DOT2_PROVIDER_NAME " is not loaded");
+    if (status != DOT2_OK)
+        return status;
     operation->key = EVP_PKEY_CTX_new_from_pkey(libctx, key, DOT2_PROVIDER_PROPERTIES);
     operation->digest = EVP_MD_CTX_new();
     if (operation->digest == NULL)
@@ -93,6 +92,8 @@ static enum dot2_status sign(const dot2_crypto *crypto, EVP_PKEY *key, enum dot2
         if (EVP_DigestSign(operation.digest, signature, signature_size,
                            size > 0 ? data : (const uint8_t *)"", size) <= 0)
             status = dot2_fail_openssl(error, DOT2_E_CRYPTO, "signing");
+        if (status != DOT2_OK)
+            *signature_size = 0;
     }
     operation_end(&operation);
     return status;

@@ -64,9 +64,10 @@ static uint32_t seconds_of(const Time64_t *time64)
     return (uint32_t)(microseconds / 1000000);
 }
 
-/* 5.2.3.2.2: the signer may use the PSID, and was valid when it signed. */
+/* 5.2.3.2.2: the signer may use the PSID and was valid when it signed; the message is not over. */
 static enum dot2_status check_relevance(const HeaderInfo_t *header, const dot2_cert *signer,
-                                        uint32_t start, uint32_t end, struct dot2_error *error)
+                                        const struct dot2_chain *chain, uint32_t now,
+                                        struct dot2_error *error)
 {
     const SequenceOfPsidSsp_t *permissions = signer->base->toBeSigned.appPermissions;
     bool found = false;
@@ -80,14 +81,17 @@ static enum dot2_status check_relevance(const HeaderInfo_t *header, const dot2_c
     if (header->generationTime != NULL) {
         uint32_t time = seconds_of(header->generationTime);
 
-        if (time < start)
+        if (time < chain->start)
             return dot2_fail(error, DOT2_E_NOT_YET_VALID,
                              "SignedData.tbsData.headerInfo.generationTime",
                              "is before the signer was valid");
-        if (time > end)
+        if (time > chain->end)
             return dot2_fail(error, DOT2_E_EXPIRED, "SignedData.tbsData.headerInfo.generationTime",
                              "is after the signer was valid");
     }
+    if (header->expiryTime != NULL && seconds_of(header->expiryTime) < now)
+        return dot2_fail(error, DOT2_E_EXPIRED, "SignedData.tbsData.headerInfo.expiryTime",
+                         "has passed");
     return DOT2_OK;
 }
 
@@ -127,7 +131,7 @@ enum dot2_status dot2_signed_data_verify(dot2_trust *trust, const uint8_t *octet
                          signer, signer_size, &parts.data->signature, error);
     if (status == DOT2_OK && !check->signature_only)
         status =
-            check_relevance(&parts.data->tbsData->headerInfo, cert, found.start, found.end, error);
+            check_relevance(&parts.data->tbsData->headerInfo, cert, &found, check->time, error);
     if (status == DOT2_OK && chain != NULL) {
         *chain = found;
         memset(&found, 0, sizeof(found));

@@ -184,6 +184,7 @@ static void refuse_decision(struct ra_conn *conn, const struct ra_decision *deci
 {
     const struct dot2_error *error = &decision->error;
     char detail[400];
+    bool unknown;
 
     snprintf(detail, sizeof detail, "%s%s%s%s%s",
              error->status == DOT2_OK ? "" : dot2_status_name(error->status),
@@ -196,7 +197,7 @@ static void refuse_decision(struct ra_conn *conn, const struct ra_decision *deci
         return;
     }
     /* What is another device's is not there for this one: nothing tells the two apart. */
-    bool unknown = decision->reason == RA_FILE_UNKNOWN || decision->reason == RA_FILE_OF_ANOTHER;
+    unknown = decision->reason == RA_FILE_UNKNOWN || decision->reason == RA_FILE_OF_ANOTHER;
     refuse(conn, ra_reason_name(decision->reason), decision->code,
            unknown ? HTTP_NOTFOUND : HTTP_INTERNAL, detail);
 }

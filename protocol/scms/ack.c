@@ -6,8 +6,7 @@
 
 #include <openssl/crypto.h>
 
-#include "protocol/dot2/asn1_key.h"
-#include "protocol/scms/scms.h"
+#include "protocol/scms/internal.h"
 
 static const struct {
     enum scms_provision kind;
@@ -22,14 +21,10 @@ enum dot2_status scms_ack_build(const dot2_crypto *crypto, EVP_PKEY *key, const 
                                 const struct scms_ack *ack, uint8_t **octets, size_t *size,
                                 struct dot2_error *error)
 {
-    static const struct dot2_header header = {.psid = SCMS_PSID};
     ScmsPDU_t pdu = {.version = 1};
     EndEntityRaInterfacePDU_t *interface = &pdu.content.choice.ee_ra;
     /* The three alternatives are of one type. */
     RaEePseudonymCertProvisioningAck_t *asn1 = &interface->choice.raEePseudonymCertProvisioningAck;
-    size_t url_size = strlen(ack->url), payload_size = 0;
-    uint8_t *payload = NULL;
-    enum dot2_status status = DOT2_OK;
 
     *octets = NULL;
     *size = 0;
@@ -44,13 +39,9 @@ enum dot2_status scms_ack_build(const dot2_crypto *crypto, EVP_PKEY *key, const 
     coer_octets_view(&asn1->requestHash, ack->request_hash, sizeof(ack->request_hash));
     asn1->reply.present = PseudonymCertProvisioningReply_PR_ack;
     asn1->reply.choice.ack.certDLTime = ack->download_time;
-    coer_octets_view(&asn1->reply.choice.ack.certDLURL, ack->url, url_size);
-    status = dot2_asn1_encode(&asn_DEF_ScmsPDU, &pdu, &payload, &payload_size, error);
-    if (status == DOT2_OK)
-        status = dot2_signed_data_build(crypto, key, ra, DOT2_SIGNER_DIGEST, &header, payload,
-                                        payload_size, octets, size, error);
-    OPENSSL_free(payload);
-    return status;
+    coer_octets_view(&asn1->reply.choice.ack.certDLURL, ack->url, strlen(ack->url));
+    return scms_signed_build(crypto, key, ra, DOT2_SIGNER_DIGEST, &asn_DEF_ScmsPDU, &pdu, octets,
+                             size, error);
 }
 
 static enum dot2_status read_ack(const ScmsPDU_t *pdu, struct scms_ack *ack,
@@ -84,24 +75,13 @@ static enum dot2_status read_ack(const ScmsPDU_t *pdu, struct scms_ack *ack,
 static enum dot2_status parse(const uint8_t *octets, size_t size, struct scms_ack *ack,
                               struct dot2_error *error)
 {
-    struct dot2_signed_payload payload = {0};
-    struct coer_error coer = {0};
-    coer_arena *arena = NULL;
-    void *pdu = NULL;
-    enum dot2_status status = dot2_signed_data_payload(octets, size, &payload, error);
+    coer_arena *arena = coer_arena_new();
+    const void *pdu = NULL;
+    enum dot2_status status =
+        arena == NULL ? dot2_fail_memory(error)
+                      : scms_signed_payload(arena, &asn_DEF_ScmsPDU, octets, size, &pdu, error);
 
-    if (status != DOT2_OK)
-        return status;
-    if (payload.header.psid != SCMS_PSID || payload.header.has_generation_time ||
-        payload.other_headers)
-        return dot2_fail(error, DOT2_E_MESSAGE, "SignedData.tbsData.headerInfo",
-                         "an ack has psid 0x23 and nothing else");
-    arena = coer_arena_new();
-    if (arena == NULL)
-        return dot2_fail_memory(error);
-    if (coer_decode(arena, &asn_DEF_ScmsPDU, payload.data, payload.size, &pdu, &coer) != COER_OK)
-        status = dot2_fail_coer(error, &coer, (size_t)(payload.data - octets));
-    else
+    if (status == DOT2_OK)
         status = read_ack(pdu, ack, error);
     coer_arena_free(arena);
     return status;

@@ -7,10 +7,7 @@
 
 #include <openssl/crypto.h>
 
-#include <Ieee1609Dot2Data.h>
-
-#include "protocol/dot2/fail.h"
-#include "protocol/scms/scms.h"
+#include "protocol/scms/internal.h"
 
 /* unsecuredData of ScmsPDU.ee-ra.eeRaCertRequest, version 1. */
 static const uint8_t request_octets[] = {0x03, 0x80, 0x05, 0x01, 0x83, 0x80, 0x00, 0x01};
@@ -24,23 +21,13 @@ const uint8_t *scms_ra_cert_request(size_t *size)
 static enum dot2_status read_unsecured(coer_arena *arena, const uint8_t *octets, size_t size,
                                        const ScmsPDU_t **pdu, struct dot2_error *error)
 {
-    struct coer_error coer = {0};
-    const Ieee1609Dot2Data_t *message = NULL;
-    const Opaque_t *inner = NULL;
-    void *value = NULL;
+    const void *value = NULL;
+    enum dot2_status status =
+        scms_unsecured_payload(arena, &asn_DEF_ScmsPDU, octets, size, &value, error);
 
-    if (coer_decode(arena, &asn_DEF_Ieee1609Dot2Data, octets, size, &value, &coer) != COER_OK)
-        return dot2_fail_coer(error, &coer, 0);
-    message = value;
-    if (message->content->present != Ieee1609Dot2Content_PR_unsecuredData)
-        return dot2_fail_at(error, DOT2_E_MESSAGE, 1, "Ieee1609Dot2Data.content",
-                            "not unsecuredData");
-    inner = &message->content->choice.unsecuredData;
-    if (coer_decode(arena, &asn_DEF_ScmsPDU, inner->buf, (size_t)inner->size, &value, &coer) !=
-        COER_OK)
-        return dot2_fail_coer(error, &coer, (size_t)(inner->buf - octets));
-    *pdu = value;
-    return DOT2_OK;
+    if (status == DOT2_OK)
+        *pdu = value;
+    return status;
 }
 
 /* An extended request of a later edition has the same meaning, so the octets are not compared. */
@@ -68,7 +55,6 @@ static enum dot2_status read_response(const dot2_crypto *crypto, coer_arena *are
 {
     const ScmsPDU_t *pdu = NULL;
     const RaEeCertResponseMsg_t *message = NULL;
-    struct coer_span span = {0};
     enum dot2_status status = read_unsecured(arena, octets, size, &pdu, error);
 
     if (status != DOT2_OK)
@@ -79,13 +65,8 @@ static enum dot2_status read_response(const dot2_crypto *crypto, coer_arena *are
         message->version != 1 || message->reply.present != RaEeCertResponseReply_PR_ack)
         return dot2_fail(error, DOT2_E_MESSAGE, "ScmsPDU.content",
                          "not a RaEeCertResponseMsg of version 1");
-    if (!coer_span_of(&asn_DEF_CertificateBase, &message->reply.choice.ack.raCertificate, &span))
-        return dot2_fail(error, DOT2_E_DECODE, "RaEeCertResponseAck.raCertificate",
-                         "has no octets");
-    status = dot2_cert_new(crypto, span.data, span.size, cert, error);
-    if (status != DOT2_OK && error != NULL)
-        error->offset += (size_t)(span.data - octets);
-    return status;
+    return scms_inner_cert(crypto, &message->reply.choice.ack.raCertificate, octets,
+                           "RaEeCertResponseAck.raCertificate", cert, error);
 }
 
 enum dot2_status scms_ra_cert_response_parse(const dot2_crypto *crypto, const uint8_t *octets,

@@ -236,4 +236,84 @@ enum dot2_status scms_ra_cert_response_parse(const dot2_crypto *crypto, const ui
                                              size_t size, dot2_cert **cert,
                                              struct dot2_error *error);
 
+/* ---- enrollment.c: EeEcaCertRequest, SignedEeEnrollmentCertResponse ----------------------------
+ */
+
+/*
+ * The COER of the ScmsPDU, to be signed by scms_signed_request_build() with cert NULL. body has
+ * everything but verifyKeyIndicator, which is made from key. DOT2_E_MESSAGE with the field: body is
+ * not as the profile has it. *octets is OPENSSL_free'd by the caller.
+ */
+enum dot2_status scms_enrollment_request_build(uint32_t time32, const ToBeSignedCertificate_t *body,
+                                               const EVP_PKEY *key, uint8_t **octets, size_t *size,
+                                               struct dot2_error *error);
+
+struct scms_enrollment_request {
+    uint32_t current_time;               /* Time32 */
+    const ToBeSignedCertificate_t *body; /* in the caller's ScmsPDU */
+    EVP_PKEY *verify_key; /* the signature of the request must be by it: proof of possession */
+};
+enum dot2_status scms_enrollment_request_parse(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
+                                               struct scms_enrollment_request *request,
+                                               struct dot2_error *error);
+void scms_enrollment_request_clear(struct scms_enrollment_request *request);
+
+struct scms_enrollment_response {
+    uint8_t request_hash[8];
+    dot2_cert *eca;
+    dot2_cert *enrollment;
+    uint8_t s[32]; /* privKeyReconstruction; zeros with an explicit certificate */
+};
+
+/* Signs with the ECA's key; signer: the certificate eca. *octets is OPENSSL_free'd by the caller.
+ */
+enum dot2_status scms_enrollment_response_build(const dot2_crypto *crypto, EVP_PKEY *key,
+                                                const struct scms_enrollment_response *response,
+                                                uint8_t **octets, size_t *size,
+                                                struct dot2_error *error);
+/*
+ * Reads and verifies a response: the signer is ecaCert, chains to an anchor, and issued the
+ * enrollment certificate, whose own chain is the caller's to verify. DOT2_E_TYPE: an explicit
+ * certificate where that is not allowed.
+ */
+enum dot2_status scms_enrollment_response_open(const dot2_crypto *crypto, dot2_trust *trust,
+                                               uint32_t time32, const uint8_t *octets, size_t size,
+                                               bool allow_explicit,
+                                               struct scms_enrollment_response *response,
+                                               struct dot2_error *error);
+void scms_enrollment_response_clear(struct scms_enrollment_response *response);
+
+/* ---- cert_response.c: SignedEncryptedCertificateResponse ---------------------------------------
+ */
+
+struct scms_cert_response {
+    enum scms_response_kind {
+        SCMS_RESPONSE_IMPLICIT_BUTTERFLY = 1,
+        SCMS_RESPONSE_IMPLICIT,
+        SCMS_RESPONSE_EXPLICIT_BUTTERFLY,
+        SCMS_RESPONSE_EXPLICIT
+    } kind;
+    dot2_cert *cert;
+    uint8_t reconstruction[32]; /* s, or c of explicit-butterfly; nothing of explicit */
+};
+
+/*
+ * A PCA's: encrypts to the response encryption key, signs; signer: digest of pca. psidSsp,
+ * expiration and lifetime are those of the certificate. *octets is OPENSSL_free'd by the caller.
+ */
+enum dot2_status scms_cert_response_build(const dot2_crypto *crypto, EVP_PKEY *key,
+                                          const dot2_cert *pca, EVP_PKEY *response_key,
+                                          const struct scms_cert_response *response,
+                                          uint8_t **octets, size_t *size, struct dot2_error *error);
+/*
+ * Verifies the PCA's signature through the trust, then decrypts with the private key of the
+ * response encryption key. DOT2_E_SIGNER: the signer is not the issuer of the certificate. The
+ * certificate's own chain is the caller's to verify.
+ */
+enum dot2_status scms_cert_response_open(const dot2_crypto *crypto, dot2_trust *trust,
+                                         uint32_t time32, EVP_PKEY *key, const uint8_t *octets,
+                                         size_t size, struct scms_cert_response *response,
+                                         struct dot2_error *error);
+void scms_cert_response_clear(struct scms_cert_response *response);
+
 #endif

@@ -28,8 +28,8 @@ says out "HashedId8 30df51cdaa1cbd36"
 says out "start: 101058054  (utc 2007-03-15T15:40:53Z)"
 says out "end 2007-03-22T16:40:53Z"
 says out "hours: 169"
-says out "      48            countryOnly: 840  (name United States of America)"
-says out "psid: 32  (hex 0x20, name vehicle to vehicle safety and awareness (BSM))"
+says out "      48            countryOnly: 840  (country United States of America)"
+says out "psid: 32  (hex 0x20, service vehicle to vehicle safety and awareness (BSM))"
 says out "reconstructionValue: compressed-y-1"
 expect 0 "$dot2hsm" inspect - <cert.b64
 says out "from Base64"
@@ -50,6 +50,19 @@ printf '\032\053\074\115' >time32
 expect 0 "$dot2hsm" inspect time32
 says out "Time32 (guessed)"
 says out "439041101  (utc 2017-11-29T11:51:36Z)"
+# What is text only by accident is taken as it is where it decodes: these are Time32, too.
+for text in 1234 +7ab '+7 a' '3Bz!'; do
+    printf %s "$text" >time32
+    expect 0 "$dot2hsm" inspect time32
+    says out "Time32 (guessed), 4 octets, from COER"
+    expect 0 "$dot2hsm" inspect --type Time32 time32
+    says out "from COER"
+done
+printf '\032\053\074\115' >time32
+echo 1a2b3c4d >time32.hex
+expect 0 "$dot2hsm" inspect --type Time32 time32.hex
+says out "439041101"
+says out "from hexadecimal"
 expect 0 "$dot2hsm" inspect --list-types
 says out SignedCertificateRequest
 says out LocalPolicyFile
@@ -65,6 +78,14 @@ says out "timestamp: 439041101"
 for file in cert.oer ra.oer download.oer time32; do
     expect 0 "$dot2hsm" inspect --json $file
     python3 -m json.tool <out >/dev/null || fail "$file: not JSON"
+    # Nor may a node have two members of one name.
+    python3 - <<'PYTHON' || fail "$file: a name twice"
+import json
+def unique(pairs):
+    assert len(dict(pairs)) == len(pairs), pairs
+    return dict(pairs)
+json.load(open("out"), object_pairs_hook=unique)
+PYTHON
 done
 expect 0 "$dot2hsm" inspect --json ra.oer
 python3 - out <<'PYTHON'

@@ -168,6 +168,10 @@ one_error
 expect 1 "$dot2hsm" lab init --module "$module" --pin-source "file:$work/%s.pin" \
     --ra-token pkcs11:token=ra lab3
 says err "--force"
+# One that was not finished is a lab, too.
+expect 1 "$dot2hsm" lab init lab3
+expect 0 "$dot2hsm" lab init --force lab3
+expect 0 "$dot2hsm" verify --root lab3/trust/root.oer --cert lab3/trust lab3/rse/enrollment.oer
 expect 0 "$dot2hsm" lab init --force --module "$module" --pin-source "file:$work/%s.pin" \
     --ra-token pkcs11:token=ra --rse-token pkcs11:token=rse --json lab
 python3 -m json.tool <out >/dev/null || fail "not JSON"

@@ -124,6 +124,37 @@ static void the_digest_is_that_of_clause_5_3_1(void **state)
     }
 }
 
+/* The other way round: who signed H(data), or H(H(data)), signed nothing (trap 6). */
+static void other_digests_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    EVP_PKEY *key = fixture_key(f, DOT2_CURVE_P256);
+
+    for (int twice = 0; twice < 2; twice++) {
+        EVP_PKEY_CTX *plain = EVP_PKEY_CTX_new_from_pkey(f->libctx, key, "provider!=dot2hsm");
+        uint8_t digest[48], der[80], octets[66] = {0x80, 0x80};
+        const uint8_t *p = der;
+        size_t size = sizeof(der);
+        ECDSA_SIG *numbers = NULL;
+
+        dot2_sha256(f->crypto, data, sizeof(data), digest);
+        if (twice)
+            dot2_sha256(f->crypto, digest, 32, digest);
+        assert_int_equal(EVP_PKEY_sign_init(plain), 1);
+        assert_int_equal(EVP_PKEY_sign(plain, der, &size, digest, 32), 1);
+        numbers = d2i_ECDSA_SIG(NULL, &p, (long)size);
+        assert_non_null(numbers);
+        assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_r(numbers), octets + 2, 32), 32);
+        assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_s(numbers), octets + 34, 32), 32);
+        assert_int_equal(dot2_verify(f->crypto, key, data, sizeof(data), NULL, 0,
+                                     decoded(f, octets, sizeof(octets)), NULL),
+                         DOT2_E_SIGNATURE);
+        ECDSA_SIG_free(numbers);
+        EVP_PKEY_CTX_free(plain);
+    }
+    EVP_PKEY_free(key);
+}
+
 static void nist_p384_has_no_place_in_a_signature(void **state)
 {
     struct fixture *f = *state;
@@ -485,11 +516,15 @@ static void a_provider_that_goes_away(void **state)
     EVP_PKEY *used = NULL, *fresh = NULL, *public = NULL;
     const Signature_t *signature = NULL;
     uint8_t octets[DOT2_SIGNATURE_MAX], raw[112], point[49];
+    const struct dot2_check check = {DOT2_PURPOSE_ENROLLMENT, FIXTURE_NOW, false};
     struct dot2_error error = {0};
+    struct pki pki;
     size_t size = 0;
 
     (void)state;
     fixture_open(&f);
+    pki_open(&f, DOT2_CURVE_P256, &pki);
+    assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &check, NULL, NULL), DOT2_OK);
     used = fixture_key(&f, DOT2_CURVE_P256);
     fresh = fixture_key(&f, DOT2_CURVE_P256);
     assert_int_equal(dot2_public_point(used, point, &size), DOT2_OK);
@@ -520,9 +555,16 @@ static void a_provider_that_goes_away(void **state)
                      DOT2_E_PROVIDER);
     assert_int_equal(dot2_verify(f.crypto, public, data, sizeof(data), NULL, 0, signature, NULL),
                      DOT2_E_PROVIDER);
+    /* No verdict either: not of an anchor, of what is cached, or of an implicit certificate, for
+     * which nothing is verified. */
+    assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &check, NULL, NULL), DOT2_E_PROVIDER);
+    assert_int_equal(dot2_chain_verify(pki.trust, pki.implicit, &check, NULL, NULL),
+                     DOT2_E_PROVIDER);
+    assert_int_equal(dot2_chain_verify(pki.trust, pki.root, &check, NULL, NULL), DOT2_E_PROVIDER);
     EVP_PKEY_free(used);
     EVP_PKEY_free(fresh);
     EVP_PKEY_free(public);
+    pki_close(&pki);
     fixture_close(&f);
     ERR_clear_error();
 }
@@ -530,7 +572,7 @@ static void a_provider_that_goes_away(void **state)
 static void every_status_has_a_name_and_a_sentence(void **state)
 {
     (void)state;
-    for (int i = DOT2_OK; i <= DOT2_E_MESSAGE; i++) {
+    for (int i = DOT2_OK; i <= DOT2_E_DECRYPT; i++) {
         assert_memory_equal(dot2_status_name((enum dot2_status)i), "DOT2_", 5);
         assert_string_not_equal(dot2_status_name((enum dot2_status)i), "DOT2_E_UNKNOWN");
         assert_string_not_equal(dot2_status_text((enum dot2_status)i), "unknown status");
@@ -544,6 +586,7 @@ int main(void)
         cmocka_unit_test(the_layout_of_a_signature),
         cmocka_unit_test(what_is_signed_is_verified_and_nothing_else),
         cmocka_unit_test(the_digest_is_that_of_clause_5_3_1),
+        cmocka_unit_test(other_digests_are_refused),
         cmocka_unit_test(nist_p384_has_no_place_in_a_signature),
         cmocka_unit_test(the_alternative_is_the_curve_of_the_key),
         cmocka_unit_test(r_and_s_with_leading_zeros),

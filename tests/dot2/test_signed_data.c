@@ -21,6 +21,7 @@ static void put(struct message *m, const void *octets, size_t size)
 struct order {
     uint8_t psid;
     const char *time64; /* generationTime in hex, or NULL */
+    bool is_expiry;     /* or expiryTime */
     enum {
         BY_DIGEST,
         BY_CERTIFICATE,
@@ -42,7 +43,10 @@ static void make(const struct fixture *f, const dot2_cert *cert, EVP_PKEY *key,
     const uint8_t head[] = {0x03, 0x81, order->hash_id};
     /* payload: data present; Ieee1609Dot2Data unsecuredData "hello"; header: psid, maybe time */
     const uint8_t payload[] = {0x40, 0x03, 0x80, 0x05, 'h', 'e', 'l', 'l', 'o'};
-    const uint8_t header[] = {(uint8_t)(order->time64 != NULL ? 0x40 : 0x00), 0x01, order->psid};
+    const uint8_t header[] = {(uint8_t)(order->time64 == NULL ? 0x00
+                                        : order->is_expiry    ? 0x20
+                                                              : 0x40),
+                              0x01, order->psid};
     static const uint8_t one[] = {0x81, 0x01, 0x01}, two[] = {0x81, 0x01, 0x02};
 
     memset(m, 0, sizeof(*m));
@@ -180,6 +184,12 @@ static void what_is_refused(void **state)
     make(f, w.cert, w.key, &order, &m);
     assert_int_equal(VERIFY(&check), DOT2_E_NOT_YET_VALID);
     order.time64 = "0FFFFFFFFFFFFFFF";
+    make(f, w.cert, w.key, &order, &m);
+    assert_int_equal(VERIFY(&check), DOT2_E_EXPIRED);
+    order.is_expiry = true;
+    make(f, w.cert, w.key, &order, &m);
+    assert_int_equal(VERIFY(&check), DOT2_OK);
+    order.time64 = before_start;
     make(f, w.cert, w.key, &order, &m);
     assert_int_equal(VERIFY(&check), DOT2_E_EXPIRED);
     order.time64 = NULL;

@@ -297,7 +297,7 @@ void response_clear(struct response *response)
 
 const char *response_header(const struct response *response, const char *name)
 {
-    static char value[1024];
+    static _Thread_local char value[1024];
     size_t size = strlen(name);
 
     for (const char *line = strstr(response->head, "\r\n"); line != NULL;
