@@ -12,7 +12,7 @@
 
 #define COUNTRY_USA 840
 
-/* Published psids of the RA's request permissions (its successors in office ask for these). */
+/* The published psids of the RA's request permissions; every device's are among them. */
 static const long ra_psids[] = {
     0x20,     0x26,     0x27,     0x80,     0x81,     0x82,     0x83,     0x87,     0x4082,
     0x204083, 0x204088, 0x204089, 0x20408a, 0x20408b, 0x20408c, 0x20408d, 0x20408e, 0x20408f,
