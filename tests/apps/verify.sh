@@ -142,4 +142,22 @@ expect 1 "$dot2hsm" verify --root lab/trust/root.oer signed
 sed 's/aaa/aab/' signed >changed
 not DOT2_E_SIGNATURE changed
 
+# rSig as a compressed point names the same thing: the hashes are those of the x-only form.
+for file in signed $rse; do
+    expect 0 "$dot2hsm" hash "$file"
+    says out "form        canonical"
+    grep HashedId out >canonical
+    python3 - "$file" <<'PYTHON'
+import sys
+octets = bytearray(open(sys.argv[1], "rb").read())
+assert octets[-66:-64] == b"\x80\x80"
+octets[-65] = 0x82
+open("compressed", "wb").write(octets)
+PYTHON
+    expect 0 "$dot2hsm" hash compressed
+    says out "not canonical; the canonical form is hashed"
+    grep HashedId out >of-compressed
+    same canonical of-compressed
+done
+
 done_testing
