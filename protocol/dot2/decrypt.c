@@ -259,6 +259,22 @@ enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,
     return DOT2_OK;
 }
 
+enum dot2_status dot2_decrypt_check(const dot2_crypto *crypto, EVP_PKEY *key, const dot2_cert *cert,
+                                    struct dot2_error *error)
+{
+    enum dot2_status status = dot2_ecies_check(crypto, key, error);
+    EVP_PKEY *public = NULL;
+
+    if (status != DOT2_OK || cert == NULL)
+        return status;
+    status = dot2_cert_encryption_key(cert, &public, error);
+    if (status == DOT2_OK && EVP_PKEY_eq(public, key) != 1)
+        status = dot2_fail(error, DOT2_E_KEY_MISMATCH, "Certificate.toBeSigned.encryptionKey",
+                           "the private key is not that of the certificate");
+    EVP_PKEY_free(public);
+    return status;
+}
+
 enum dot2_status dot2_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const dot2_cert *cert,
                               const uint8_t *octets, size_t size, uint8_t **plaintext,
                               size_t *plaintext_size, struct dot2_error *error)

@@ -366,7 +366,14 @@ enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,
                                         const struct dot2_encrypted *encrypted, EVP_PKEY *key,
                                         const dot2_cert *cert, uint8_t **plaintext, size_t *size,
                                         struct dot2_error *error);
-/* Both in one. */
+/*
+ * To be asked at start-up: can the private key decrypt at all, and is it the one of cert (unless
+ * NULL)? Nothing is decrypted. DOT2_E_PROVIDER with the reason: a key that may not derive, or a
+ * token without CKM_ECDH1_DERIVE. DOT2_E_ALGORITHM, DOT2_E_TYPE, DOT2_E_KEY_MISMATCH.
+ */
+enum dot2_status dot2_decrypt_check(const dot2_crypto *crypto, EVP_PKEY *key, const dot2_cert *cert,
+                                    struct dot2_error *error);
+/* dot2_encrypted_parse() and dot2_encrypted_decrypt() in one. */
 enum dot2_status dot2_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const dot2_cert *cert,
                               const uint8_t *octets, size_t size, uint8_t **plaintext,
                               size_t *plaintext_size, struct dot2_error *error);

@@ -63,6 +63,17 @@ enum dot2_status dot2_ecies_encrypt(const dot2_crypto *crypto, EVP_PKEY *key, co
     return status;
 }
 
+enum dot2_status dot2_ecies_check(const dot2_crypto *crypto, EVP_PKEY *key,
+                                  struct dot2_error *error)
+{
+    static const uint8_t p1[32];
+    EVP_PKEY_CTX *ctx = NULL;
+    enum dot2_status status = begin(crypto, key, true, p1, &ctx, error);
+
+    EVP_PKEY_CTX_free(ctx);
+    return status;
+}
+
 enum dot2_status dot2_ecies_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t p1[32],
                                     const uint8_t *in, size_t size, uint8_t wrapped[DOT2_AES_KEY],
                                     struct dot2_error *error)

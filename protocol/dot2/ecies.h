@@ -17,6 +17,9 @@
 enum dot2_status dot2_ecies_encrypt(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t p1[32],
                                     const uint8_t wrapped[DOT2_AES_KEY],
                                     uint8_t out[DOT2_ECIES_SIZE], struct dot2_error *error);
+/* Can this private key decrypt? Nothing is decrypted. Errors as dot2_ecies_encrypt(). */
+enum dot2_status dot2_ecies_check(const dot2_crypto *crypto, EVP_PKEY *key,
+                                  struct dot2_error *error);
 /* DOT2_E_DECRYPT: what is to be decrypted was refused; DOT2_E_CRYPTO: the token or OpenSSL failed.
  */
 enum dot2_status dot2_ecies_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t p1[32],

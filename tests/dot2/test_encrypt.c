@@ -1,6 +1,7 @@
 /* test_encrypt.c: EncryptedData, to a certificate and to a key, in software and in a token. */
 #include "tests/dot2/fixture.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -426,6 +427,83 @@ static void a_key_that_may_not_derive_is_no_verdict_on_the_message(void **state)
     EVP_PKEY_free(signer.key);
 }
 
+static void a_key_can_be_checked_before_there_is_a_message(void **state)
+{
+    EVP_PKEY *signer = lab_generate(fixture.libctx, "P-256", lab_uri("signer2"), "sign");
+    EVP_PKEY *p384 = fixture_key(&fixture, DOT2_CURVE_P384);
+    struct dot2_error error = {0};
+
+    (void)state;
+    assert_non_null(signer);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(
+            dot2_decrypt_check(fixture.crypto, recipients[i]->key, recipients[i]->cert, &error),
+            DOT2_OK);
+        assert_int_equal(dot2_decrypt_check(fixture.crypto, recipients[i]->key, NULL, &error),
+                         DOT2_OK);
+        assert_int_equal(dot2_decrypt_check(fixture.crypto, recipients[i]->key,
+                                            recipients[(i + 1) % 3]->cert, &error),
+                         DOT2_E_KEY_MISMATCH);
+    }
+    assert_int_equal(dot2_decrypt_check(fixture.crypto, p384, NULL, &error), DOT2_E_ALGORITHM);
+    assert_int_equal(dot2_decrypt_check(fixture.crypto, signer, NULL, &error), DOT2_E_PROVIDER);
+    assert_non_null(strstr(error.detail, "CKM_ECDH1_DERIVE"));
+    ERR_clear_error();
+    EVP_PKEY_free(signer);
+    EVP_PKEY_free(p384);
+}
+
+struct work {
+    const uint8_t *octets;
+    size_t size;
+    int failures;
+};
+
+static void *worker(void *arg)
+{
+    struct work *work = arg;
+
+    for (int i = 0; i < 40; i++) {
+        uint8_t *plain = NULL, *mine = NULL;
+        size_t size = 0, mine_size = 0;
+
+        if (dot2_decrypt(fixture.crypto, in_token.key, in_token.cert, work->octets, work->size,
+                         &plain, &size, NULL) != DOT2_OK ||
+            size != sizeof(plaintext) || memcmp(plain, plaintext, size) != 0)
+            work->failures++;
+        OPENSSL_clear_free(plain, size);
+        if (dot2_encrypt_to_cert(fixture.crypto, ra[i % 2].cert, plaintext, sizeof(plaintext),
+                                 &mine, &mine_size, NULL) != DOT2_OK ||
+            dot2_decrypt(fixture.crypto, ra[i % 2].key, ra[i % 2].cert, mine, mine_size, &plain,
+                         &size, NULL) != DOT2_OK)
+            work->failures++;
+        OPENSSL_clear_free(plain, size);
+        OPENSSL_free(mine);
+    }
+    return NULL;
+}
+
+/* One key in the token, one certificate, one context: by eight threads at the same time. */
+static void by_many_threads(void **state)
+{
+    struct work work[8] = {0};
+    pthread_t threads[8];
+    uint8_t *octets = NULL;
+    size_t size = encrypt(&in_token, true, &octets);
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        work[i].octets = octets;
+        work[i].size = size;
+        assert_int_equal(pthread_create(&threads[i], NULL, worker, &work[i]), 0);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(work[i].failures, 0);
+    }
+    OPENSSL_free(octets);
+}
+
 /* Long plaintexts of all sizes around the borders of the length field. */
 static void plaintexts_of_many_sizes(void **state)
 {
@@ -570,6 +648,8 @@ int main(void)
         cmocka_unit_test(takes_v_in_each_form_that_is_a_point),
         cmocka_unit_test(recipients_that_cannot_be_are_refused),
         cmocka_unit_test(a_key_that_may_not_derive_is_no_verdict_on_the_message),
+        cmocka_unit_test(a_key_can_be_checked_before_there_is_a_message),
+        cmocka_unit_test(by_many_threads),
         cmocka_unit_test(plaintexts_of_many_sizes),
         cmocka_unit_test(ccm_gives_the_published_ciphertexts),
         cmocka_unit_test(without_the_provider_there_is_an_error),
