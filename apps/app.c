@@ -67,18 +67,43 @@ void app_error_openssl(const char *format, ...)
     va_end(args);
 }
 
+/* Octets of one UTF-8 character (RFC 3629), 0 if it is none. */
+static size_t utf8_length(const unsigned char *p)
+{
+    size_t length = *p < 0x80   ? 1
+                    : *p < 0xc2 ? 0
+                    : *p < 0xe0 ? 2
+                    : *p < 0xf0 ? 3
+                    : *p < 0xf5 ? 4
+                                : 0;
+
+    for (size_t i = 1; i < length; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] >= 0xa0) ||
+        (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] >= 0x90))
+        return 0;
+    return length;
+}
+
 void app_json_string(FILE *out, const char *text)
 {
-    const unsigned char *p;
+    const unsigned char *p = (const unsigned char *)text;
+    size_t length;
 
     fputc('"', out);
-    for (p = (const unsigned char *)text; *p != '\0'; p++) {
+    for (; *p != '\0'; p += length) {
+        length = utf8_length(p);
         if (*p == '"' || *p == '\\')
             fprintf(out, "\\%c", *p);
-        else if (*p < 0x20 || *p == 0x7f)
+        else if (length == 0 || *p < 0x20 || *p == 0x7f)
             fprintf(out, "\\u%04x", *p);
         else
-            fputc(*p, out);
+            fwrite(p, 1, length, out);
+        /* An octet that is no UTF-8 stands as the character of that number. */
+        if (length == 0)
+            length = 1;
     }
     fputc('"', out);
 }

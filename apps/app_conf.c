@@ -34,22 +34,17 @@ static int check_section(const char *path, const CONF *conf, const char *section
     const CONF_VALUE *value;
 
     /* OpenSSL makes a section "default" for what stands before the first section. */
-    if (!section_known(section, known, count)) {
-        if (strcmp(section, "default") != 0) {
-            app_error("%s: unknown section [%s]", path, section);
-            return APP_USAGE;
-        }
-        if (number > 0) {
-            app_error("%s: key \"%s\" stands outside any section", path,
-                      sk_CONF_VALUE_value(values, 0)->name);
-            return APP_USAGE;
-        }
-        return APP_OK;
+    if (!section_known(section, known, count) && strcmp(section, "default") != 0) {
+        app_error("%s: unknown section [%s]", path, section);
+        return APP_USAGE;
     }
     for (int i = 0; i < number; i++) {
         value = sk_CONF_VALUE_value(values, i);
         if (!key_known(section, value->name, known, count)) {
-            app_error("%s: [%s]: unknown key \"%s\"", path, section, value->name);
+            if (strcmp(section, "default") == 0)
+                app_error("%s: key \"%s\" stands outside any section", path, value->name);
+            else
+                app_error("%s: [%s]: unknown key \"%s\"", path, section, value->name);
             return APP_USAGE;
         }
     }

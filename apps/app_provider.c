@@ -131,6 +131,8 @@ static int put_file_options(BIO *bio, const char *path, const struct app_provide
     if (conf == NULL || NCONF_load(conf, path, &line) <= 0)
         app_error_openssl("%s cannot be read (line %ld)", path, line);
     else
+        code = put_section(bio, path, conf, "default", options);
+    if (code == APP_OK)
         code = put_section(bio, path, conf, "provider", options);
     NCONF_free(conf);
     return code;

@@ -6,6 +6,7 @@
 
 /* Every section and key that a configuration of dot2hsm may have. */
 static const struct app_conf_key conf_keys[] = {
+    {"default", NULL}, /* a file of the provider alone needs no section */
     {"provider", NULL},
     {"ee", "ra-url"},
     {"ee", "tls-root"},

@@ -160,8 +160,10 @@ static enum ee_status open_locked(struct ee_part *part, struct stat *about, stru
             return io_failed(part, "stat", error);
         if (!S_ISREG(about->st_mode))
             return ee_fail(error, EE_E_FILE, "%s is not a regular file", part->path);
-        if (flock(part->fd, LOCK_EX | LOCK_NB) != 0)
+        if (flock(part->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
             return ee_fail(error, EE_E_FILE, "%s is being written by another download", part->path);
+        if (flock(part->fd, LOCK_EX | LOCK_NB) != 0)
+            return io_failed(part, "lock", error);
         if (stat(part->path, &named) == 0 && named.st_ino == about->st_ino &&
             named.st_dev == about->st_dev)
             break;

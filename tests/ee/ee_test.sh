@@ -11,6 +11,9 @@ cleanup() {
 }
 trap cleanup EXIT
 cd "$dir"
+mkdir tokens
+printf 'directories.tokendir = %s/tokens\n' "$dir" >softhsm2.conf
+export SOFTHSM2_CONF=$dir/softhsm2.conf
 unset DOT2HSM_CONF
 
 fail() {
@@ -115,6 +118,10 @@ expect 1 "is not the key of the certificate" get --enrollment-key lab/ca/eca.key
 expect 1 "is not a certificate" get --enrollment-certificate lab/ra/tls.pem "$file"
 expect 1 "No such file" get --enrollment-certificate none.oer "$file"
 expect 1 "cannot be opened" get --enrollment-key file:/nonexistent "$file"
+expect 3 "/nonexistent.so" get --module /nonexistent.so --enrollment-key "pkcs11:object=x" "$file"
+expect 3 "no such token" get --module /usr/lib/softhsm/libsofthsm2.so \
+    --enrollment-key "pkcs11:token=no such token;object=x" "$file"
+expect 2 "tokn" get --module /usr/lib/softhsm/libsofthsm2.so --enrollment-key "pkcs11:tokn=x" "$file"
 expect 1 "the file cannot be written" get --out /nonexistent/x "$file"
 expect 1 "larger than the limit" get --max-size 100 "$file"
 [ ! -e "$file" ] || fail "$file was written"

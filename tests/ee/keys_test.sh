@@ -91,6 +91,9 @@ printf '[provder]\npkcs11-module = x\n' >"$dir/bad.conf"
 expect 2 "unknown section [provder]" "$dot2hsm" keys list --config "$dir/bad.conf"
 printf 'ra-url = x\n' >"$dir/bad.conf"
 expect 2 "outside any section" "$dot2hsm" keys list --config "$dir/bad.conf"
+# A file of the provider's options alone, as DOT2HSM_CONF may name, needs no section.
+sed 1d "$DOT2HSM_CONF" >"$dir/flat.conf"
+expect 0 "key-P-256" "$dot2hsm" keys list --config "$dir/flat.conf"
 expect 2 "cannot be read" "$dot2hsm" keys list --config "$dir/none.conf"
 DOT2HSM_CONF= expect 2 "no PKCS#11 module" "$dot2hsm" keys list
 

@@ -164,6 +164,8 @@ static void partial_answers_that_do_not_fit(void **state)
         {.file = file, .size = SIZE, .etag = "\"v1\"", .range_etag = "\"v2\""},
         {.file = file, .size = SIZE - 1, .etag = "\"v1\""},
         {.raw = "HTTP/1.1 206 x\r\nContent-Length: 4\r\n\r\nabcd"},
+        {.raw = "HTTP/1.1 206 x\r\nContent-Range: bytes 299996-299999/300000\r\n"
+                "Content-Length: 4\r\n\r\nabcd"},
         {.raw = "HTTP/1.1 206 x\r\nContent-Range: bytes 100000-100003/300000\r\n"
                 "Content-Length: 4\r\n\r\nabcd"},
         {.raw = "HTTP/1.1 206 x\r\nContent-Type: multipart/byteranges; boundary=b\r\n"
