@@ -86,6 +86,93 @@ enum ra_store_status ra_file_each(ra_store *store,
 enum ra_store_status ra_file_check(ra_store *store, const char *filename, size_t filename_size,
                                    const uint8_t (*hashes)[48], size_t hash_size, size_t count);
 
+/* ---- store_request.c: accepted provisioning requests -------------------------------------------
+ */
+
+enum ra_request_state {
+    RA_REQUEST_PENDING = 0, /* accepted and acknowledged; no CA has answered yet */
+    RA_REQUEST_READY,       /* its file can be downloaded */
+    RA_REQUEST_FAILED       /* the CA refused it; the reason is in detail */
+};
+
+/* One accepted request. Octets are owned by who hands the structure over. */
+struct ra_request {
+    uint8_t hash[32]; /* SHA-256 of the body that was posted; its last 8 octets are the
+                         requestHash by which the device downloads */
+    enum scms_provision kind;
+    uint8_t requester[48]; /* whole hash of the enrollment certificate, canonical */
+    size_t requester_size;
+    uint8_t verify_key[33]; /* compressed point: verify-key, or the seed key of verify-key-info */
+    const uint8_t *certificate; /* the enrollment certificate as received */
+    size_t certificate_size;
+    const uint8_t *signed_request; /* the Signed...Request, decrypted */
+    size_t signed_request_size;
+    char permissions[256];  /* what outstanding requests of one device may not share: PSIDs
+                               with their SSPs in hexadecimal, sorted, as one string */
+    int64_t received;       /* Unix time */
+    uint32_t download_time; /* certDLTime, Time32 */
+    enum ra_request_state state;
+    char detail[128];
+};
+
+/* What makes a request one too many. */
+struct ra_request_limits {
+    int64_t retention;     /* seconds for which a requestHash is remembered */
+    unsigned max_requests; /* of one requester within window, accepted or not; 0 = no limit */
+    int64_t window;        /* seconds */
+    bool one_application;  /* one outstanding application request per PSID/SSP (5056) */
+};
+
+enum ra_request_verdict {
+    RA_REQUEST_ACCEPTED = 0,
+    RA_REQUEST_DUPLICATE, /* 5057: this hash within retention, or this verify key of this
+                             requester still pending */
+    RA_REQUEST_MULTIPLE,  /* 5056 */
+    RA_REQUEST_TOO_MANY   /* 5071 */
+};
+
+/*
+ * Decides and records in one transaction, so that two nodes with one database accept a request
+ * once. When it returns RA_STORE_OK with RA_REQUEST_ACCEPTED, the request is durable: it survives
+ * kill -9 and a loss of power. A refused try counts for max_requests.
+ */
+enum ra_store_status ra_request_accept(ra_store *store, const struct ra_request *request,
+                                       const struct ra_request_limits *limits,
+                                       enum ra_request_verdict *verdict);
+/* Counts a refused try that did not come as far as ra_request_accept() (bad signature, ...). */
+enum ra_store_status ra_request_count_try(ra_store *store, const uint8_t *requester,
+                                          size_t requester_size, int64_t now);
+/* RA_STORE_OK and *too_many. */
+enum ra_store_status ra_request_tries(ra_store *store, const uint8_t *requester,
+                                      size_t requester_size, int64_t now,
+                                      const struct ra_request_limits *limits, bool *too_many);
+/*
+ * The requests in a state, oldest first, until each returns false. The octets are valid during the
+ * call. each may call ra_request_finish() and ra_file_assign().
+ */
+enum ra_store_status ra_request_each(ra_store *store, enum ra_request_state state,
+                                     bool (*each)(void *arg, const struct ra_request *request),
+                                     void *arg);
+/* From pending (or ready, for a batch that goes on) to ready or failed. */
+enum ra_store_status ra_request_finish(ra_store *store, const uint8_t hash[32],
+                                       enum ra_request_state state, const char *detail);
+/* RA_STORE_OK: known, with its state; by the last 8 octets of the hash. */
+enum ra_store_status ra_request_find(ra_store *store, const uint8_t request_hash[8],
+                                     enum ra_request_state *state, uint8_t requester[48],
+                                     size_t *requester_size);
+
+/*
+ * ECA whitelist: HashedId8 of the ECAs whose enrollment certificates are served. An empty list
+ * serves all that chain to an anchor.
+ */
+enum ra_store_status ra_eca_add(ra_store *store, const uint8_t hashedid8[8], const char *comment);
+enum ra_store_status ra_eca_remove(ra_store *store, const uint8_t hashedid8[8]);
+enum ra_store_status
+ra_eca_each(ra_store *store,
+            bool (*each)(void *arg, const uint8_t hashedid8[8], const char *comment), void *arg);
+/* RA_STORE_OK = served (on the list, or the list is empty); RA_STORE_NOT_FOUND = not. */
+enum ra_store_status ra_eca_check(ra_store *store, const uint8_t hashedid8[8]);
+
 /* ---- authorise.c
  * ---------------------------------------------------------------------------------- */
 
