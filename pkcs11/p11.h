@@ -80,7 +80,9 @@ struct p11_config {
     enum p11_auto key_copy;       /* session copy of a signing key: auto = with SoftHSM only */
     enum p11_auto block_sigpipe;  /* block SIGPIPE around calls: auto = modules on a socket */
     enum p11_auto login;          /* auto = when needed; yes = at once; no = never */
-    unsigned max_sessions;        /* bound of the pool of a token; 0 = 16 */
+    unsigned max_sessions;        /* bound of the pool of a token; 0 = 16. One session that holds
+                                     the login comes on top. The token is the process's: the
+                                     context that searched it last sets its bound */
     unsigned deadline_ms;         /* bound of every wait; 0 = 10000 */
     bool trace;                   /* Cryptoki calls with times, never data, to stderr */
 };

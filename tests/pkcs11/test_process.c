@@ -22,6 +22,7 @@
 
 static p11_key *shared;
 static atomic_bool stop;
+static atomic_uint started;
 
 /* The exit status of a child; a child that hangs is killed after 20 s. */
 static int wait_for(pid_t pid)
@@ -61,8 +62,10 @@ static void *keep_signing(void *arg)
     static const uint8_t digest[32] = {1};
     uint8_t signature[64];
     size_t size = sizeof(signature);
-    enum p11_status status = P11_OK;
+    enum p11_status status = p11_key_sign(arg, digest, sizeof(digest), signature, &size);
 
+    atomic_fetch_add(&started,
+                     1); /* libcrypto has made what a thread needs: no lock is taken now */
     while (status == P11_OK && !atomic_load(&stop))
         status = p11_key_sign(arg, digest, sizeof(digest), signature, &size);
     return status == P11_OK || status == P11_E_EXITING ? NULL : arg;
@@ -101,6 +104,7 @@ static void test_fork(void **state)
 /* A fork in the middle of the calls of other threads. */
 static void test_fork_under_load(void **state)
 {
+    const struct timespec pause = {0, 1000000};
     pthread_t threads[4];
     void *result;
 
@@ -108,6 +112,8 @@ static void test_fork_under_load(void **state)
     atomic_store(&stop, false);
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, keep_signing, shared), 0);
+    while (atomic_load(&started) < 4)
+        nanosleep(&pause, NULL);
     for (int i = 0; i < 5; i++)
         fork_and_sign(shared);
     atomic_store(&stop, true);
