@@ -137,8 +137,8 @@ out:
     return status;
 }
 
-static enum dot2_status read(coer_arena *arena, const uint8_t *octets, size_t size,
-                             struct dot2_signed_payload *payload, struct dot2_error *error)
+static enum dot2_status read_payload(coer_arena *arena, const uint8_t *octets, size_t size,
+                                     struct dot2_signed_payload *payload, struct dot2_error *error)
 {
     static const char data_field[] = "Ieee1609Dot2Data.content.signedData.tbsData.payload";
     struct coer_error coer = {0};
@@ -184,7 +184,8 @@ enum dot2_status dot2_signed_data_payload(const uint8_t *octets, size_t size,
     enum dot2_status status = DOT2_OK;
 
     memset(payload, 0, sizeof(*payload));
-    status = arena == NULL ? dot2_fail_memory(error) : read(arena, octets, size, payload, error);
+    status =
+        arena == NULL ? dot2_fail_memory(error) : read_payload(arena, octets, size, payload, error);
     if (status != DOT2_OK)
         memset(payload, 0, sizeof(*payload));
     coer_arena_free(arena);
