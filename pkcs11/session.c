@@ -198,6 +198,11 @@ static enum p11_status attempt(struct p11_op *op, int mode, p11_work_fn *work, v
         }
         if (!current(op)) {
             /* The module was started anew, or the token rebuilt, on the way here. */
+            if (op->session.module_generation == atomic_load(&op->module->generation)) {
+                close_taken(op, &taken);
+                if (!taken.open_one)
+                    (void)P11_CALL(op, C_CloseSession, op->session.handle);
+            }
             p11_leave(op);
             give_back(op, false);
             continue;
