@@ -127,7 +127,7 @@ static void options_that_are_wrong_are_said_at_the_uri(void **state)
         {"login = yes", "auto, always or never"},
         {"trace = loud", "trace"},
         {"pkcs11-module =", "pkcs11-module"},
-        {"this line is none", "line 3"},
+        {"this line is none", "line 2"},
     };
 
     (void)state;
