@@ -43,6 +43,8 @@ struct ee_config {
     const dot2_crypto *crypto;
     EVP_PKEY *enrollment_key; /* may be NULL for downloads without authentication */
     const dot2_cert *enrollment_certificate;
+    const dot2_cert *ra_certificate; /* IEEE 1609.2; may be NULL unless secured_header */
+    bool secured_header; /* Download-Req holds the Secured form, encrypted to ra_certificate */
 };
 
 /*
@@ -103,5 +105,41 @@ struct ee_download_result {
  */
 enum ee_status ee_download(const struct ee_config *config, const struct ee_download *download,
                            struct ee_download_result *result, struct ee_error *error);
+
+/* ---- ee_post.c: the services that are POSTed --------------------------------------------------
+ */
+
+/*
+ * Builds the body, when the RA has proved itself and not before: what is signed here is fresh, and
+ * no false RA gets it. Called at most once. *body is OPENSSL_free'd by ee_post(), and has exactly
+ * the size that was announced. Anything but EE_OK ends the exchange before an octet is sent.
+ */
+typedef enum ee_status ee_body_fn(void *arg, uint8_t **body, size_t *size, struct ee_error *error);
+
+struct ee_post {
+    const char *path;  /* of the service, "/provision-application-certificate" */
+    size_t size;       /* octets of the body; libcurl wants to know it before there is a body */
+    ee_body_fn *build; /* Content-Type is application/octet-stream */
+    void *build_arg;
+    size_t max_size; /* refuse a larger answer; 0 = 64 KiB */
+};
+
+struct ee_post_result {
+    uint8_t *body; /* of an answer 200; ee_post_result_clear */
+    size_t size;
+    uint8_t request_hash[8]; /* last octets of SHA-256 of the body that was sent */
+    bool sent;               /* the body was built; the RA may have it, whatever the status says */
+};
+
+/*
+ * One POST, on a connection of its own. EE_E_RESPONSE: another Content-Type, an empty or too large
+ * answer, a status that is neither 200 nor an error. result is filled as far as it went.
+ * error may be NULL. Thread-safe.
+ */
+enum ee_status ee_post(const struct ee_config *config, const struct ee_post *post,
+                       struct ee_post_result *result, struct ee_error *error);
+void ee_post_result_clear(struct ee_post_result *result);
+/* For an ee_body_fn: the cause of EE_E_SIGN, with what stands in OpenSSL's queue. */
+enum ee_status ee_body_failed(const struct dot2_error *cause, struct ee_error *error);
 
 #endif

@@ -1,19 +1,10 @@
 #include "protocol/ee/ee_internal.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #define DEFAULT_MAX_SIZE (1024u * 1024 * 1024)
-
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static CURLcode curl_ready = CURLE_FAILED_INIT;
-
-static void start_curl(void)
-{
-    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
 
 /* What is sent in a header line must not end it. */
 static bool printable(const char *text, size_t max)
@@ -54,6 +45,9 @@ static enum ee_status check_arguments(const struct ee_config *config,
         config->enrollment_certificate == NULL)
         return ee_fail(error, EE_E_ARGUMENT,
                        "an authenticated download needs the enrollment key and certificate");
+    if (config->secured_header && config->ra_certificate == NULL)
+        return ee_fail(error, EE_E_ARGUMENT,
+                       "a secured request needs the RA's IEEE 1609.2 certificate");
     return EE_OK;
 }
 
@@ -134,14 +128,10 @@ enum ee_status ee_download(const struct ee_config *config, const struct ee_downl
     status = check_arguments(config, download, &url, error);
     if (status == EE_OK)
         status = ee_roots_load(&roots, config->tls_root, error);
+    if (status == EE_OK)
+        status = ee_curl_start(error);
     if (status != EE_OK)
         goto out;
-    pthread_once(&curl_once, start_curl);
-    if (curl_ready != CURLE_OK) {
-        status = ee_fail(error, EE_E_MEMORY, "libcurl does not start: %s",
-                         curl_easy_strerror(curl_ready));
-        goto out;
-    }
     snprintf(resource, sizeof(resource), "https://%s:%u%s %s", url.host, url.port, download->path,
              download->filename != NULL ? download->filename : "-");
     status = ee_part_open(&part, download->output, resource, download->restart, error);

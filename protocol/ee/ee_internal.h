@@ -93,6 +93,21 @@ enum ee_status ee_part_commit(struct ee_part *part, struct ee_error *error);
 void ee_part_discard(struct ee_part *part);
 void ee_part_close(struct ee_part *part);
 
+/* ---- ee_curl.c ------------------------------------------------------------------------------ */
+
+struct ee_roots;
+/* libcurl, once per process. */
+enum ee_status ee_curl_start(struct ee_error *error);
+/* URL, TLS under the roots alone, time-outs, and nothing of the user's environment. */
+CURLcode ee_curl_configure(CURL *curl, const struct ee_config *config, const struct ee_url *url,
+                           const char *path, const struct ee_roots *roots,
+                           struct curl_slist *resolve);
+/* What a failure of libcurl means; unanswered: a request was sent and no status line came. */
+enum ee_status ee_curl_failed(CURLcode code, const char *curl_error, bool unanswered,
+                              struct ee_error *error);
+/* An answer of 400 or more. */
+enum ee_status ee_response_refused(const struct ee_response *response, struct ee_error *error);
+
 /* ---- ee_request.c --------------------------------------------------------------------------- */
 
 /*

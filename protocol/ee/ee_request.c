@@ -9,7 +9,7 @@
 #define HEADER_NAME "Download-Req: "
 
 /* The cause stands in OpenSSL's queue, which libcurl empties before the caller can look at it. */
-static enum ee_status sign_failed(const struct dot2_error *cause, struct ee_error *error)
+enum ee_status ee_body_failed(const struct dot2_error *cause, struct ee_error *error)
 {
     const char *data = NULL, *reason = NULL;
     unsigned long code;
@@ -28,25 +28,51 @@ static enum ee_status sign_failed(const struct dot2_error *cause, struct ee_erro
                    code != 0 ? data : "");
 }
 
+/* Signed...Request, or Secured...Request where the RA is configured so (protocol part 3, row 1). */
+static enum dot2_status build(const struct ee_config *config, const char *filename,
+                              uint32_t *timestamp, uint8_t **octets, size_t *size,
+                              struct dot2_error *cause)
+{
+    uint8_t *tbs = NULL, *request = NULL;
+    size_t tbs_size = 0, request_size = 0;
+    enum dot2_status status = dot2_time32_now(timestamp);
+
+    *octets = NULL;
+    if (status == DOT2_OK)
+        status = scms_download_request_build(*timestamp, filename, &tbs, &tbs_size, cause);
+    if (status == DOT2_OK)
+        status = scms_signed_request_build(config->crypto, config->enrollment_key,
+                                           config->enrollment_certificate, tbs, tbs_size, &request,
+                                           &request_size, cause);
+    if (status == DOT2_OK && config->secured_header) {
+        status = scms_secured_build(config->crypto, config->ra_certificate, request, request_size,
+                                    octets, size, cause);
+    } else if (status == DOT2_OK) {
+        *octets = request;
+        *size = request_size;
+        request = NULL;
+    }
+    OPENSSL_free(tbs);
+    OPENSSL_free(request);
+    return status;
+}
+
 enum ee_status ee_request_header(const struct ee_config *config, const char *filename,
                                  uint32_t *timestamp, char **line, struct ee_error *error)
 {
     struct dot2_error cause = {.status = DOT2_OK};
-    uint8_t *tbs = NULL, *request = NULL;
-    size_t tbs_size = 0, request_size = 0, length;
+    uint8_t *request = NULL;
+    size_t request_size = 0, length;
     char *text = NULL;
     enum ee_status status = EE_OK;
 
     *line = NULL;
     ERR_clear_error();
-    if ((cause.status = dot2_time32_now(timestamp)) != DOT2_OK ||
-        (cause.status = scms_download_request_build(*timestamp, filename, &tbs, &tbs_size,
-                                                    &cause)) != DOT2_OK ||
-        (cause.status = scms_signed_request_build(config->crypto, config->enrollment_key,
-                                                  config->enrollment_certificate, tbs, tbs_size,
-                                                  &request, &request_size, &cause)) != DOT2_OK ||
-        (cause.status = scms_base64_encode(request, request_size, &text)) != DOT2_OK) {
-        status = sign_failed(&cause, error);
+    cause.status = build(config, filename, timestamp, &request, &request_size, &cause);
+    if (cause.status == DOT2_OK)
+        cause.status = scms_base64_encode(request, request_size, &text);
+    if (cause.status != DOT2_OK) {
+        status = ee_body_failed(&cause, error);
         goto out;
     }
     length = strlen(text) + sizeof(HEADER_NAME);
@@ -57,7 +83,6 @@ enum ee_status ee_request_header(const struct ee_config *config, const char *fil
     }
     snprintf(*line, length, "%s%s", HEADER_NAME, text);
 out:
-    OPENSSL_free(tbs);
     OPENSSL_free(request);
     OPENSSL_free(text);
     return status;

@@ -236,31 +236,14 @@ static int on_tick(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t
     return 1;
 }
 
-static CURLcode configure(struct ee_transfer *t, const char *url)
+static CURLcode configure(struct ee_transfer *t, const char *path)
 {
-    const struct ee_config *c = t->config;
-    CURL *curl = t->curl;
-    CURLcode code = CURLE_OK;
+    CURLcode code = ee_curl_configure(t->curl, t->config, t->url, path, t->roots, t->resolve);
 
 #define SET(option, value)                                                                         \
     if (code == CURLE_OK)                                                                          \
-    code = curl_easy_setopt(curl, option, value)
-    SET(CURLOPT_URL, url);
-    SET(CURLOPT_PATH_AS_IS, 1L);
-    SET(CURLOPT_PROTOCOLS_STR, "https");
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    /* Nothing of the user's or the environment's: no proxy, no .netrc, no signal handlers. */
-    SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_NOPROXY, "*");
-    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_USERAGENT, "dot2hsm");
-    SET(CURLOPT_CONNECTTIMEOUT, (long)(c->connect_timeout != 0 ? c->connect_timeout : 10));
-    SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
-    SET(CURLOPT_LOW_SPEED_TIME, (long)(c->stall_timeout != 0 ? c->stall_timeout : 30));
+    code = curl_easy_setopt(t->curl, option, value)
     SET(CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)t->limit_rate);
-    SET(CURLOPT_RESOLVE, t->resolve);
     SET(CURLOPT_ERRORBUFFER, t->curl_error);
     SET(CURLOPT_PREREQFUNCTION, on_connected);
     SET(CURLOPT_PREREQDATA, t);
@@ -272,15 +255,13 @@ static CURLcode configure(struct ee_transfer *t, const char *url)
     SET(CURLOPT_XFERINFOFUNCTION, on_tick);
     SET(CURLOPT_XFERINFODATA, t);
 #undef SET
-    return code != CURLE_OK ? code : ee_tls_configure(curl, t->roots);
+    return code;
 }
 
 enum ee_status ee_transfer_new(struct ee_transfer *t)
 {
     CURLcode code;
-    char url[512];
 
-    snprintf(url, sizeof(url), "https://%s:%u%s", t->url->host, t->url->port, t->download->path);
     t->curl = curl_easy_init();
     if (t->curl == NULL)
         return ee_fail(t->error, EE_E_MEMORY, "out of memory");
@@ -289,74 +270,24 @@ enum ee_status ee_transfer_new(struct ee_transfer *t)
         if (t->resolve == NULL)
             return ee_fail(t->error, EE_E_MEMORY, "out of memory");
     }
-    code = configure(t, url);
+    code = configure(t, t->download->path);
     if (code != CURLE_OK)
         return ee_fail(t->error, EE_E_ARGUMENT, "libcurl does not take a setting: %s",
                        curl_easy_strerror(code));
     return EE_OK;
 }
 
-/* An interrupted handshake and one that failed have the same code, and different texts. */
-static bool cut_in_handshake(const struct ee_transfer *t)
-{
-    return strstr(t->curl_error, "SSL_ERROR_SYSCALL") != NULL ||
-           strstr(t->curl_error, "Connection reset") != NULL;
-}
-
 static enum ee_status connection_failed(struct ee_transfer *t, CURLcode code)
 {
-    const char *text = t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(code);
+    bool unanswered = t->requested && t->response.status == 0;
+    enum ee_status status = ee_curl_failed(code, t->curl_error, unanswered, t->error);
 
-    switch (code) {
-    case CURLE_OUT_OF_MEMORY:
-        return ee_fail(t->error, EE_E_MEMORY, "out of memory");
-    case CURLE_SSL_CONNECT_ERROR:
-        if (cut_in_handshake(t))
-            return ee_fail(t->error, EE_E_UNREACHABLE, "%s", text);
-        return ee_fail(t->error, EE_E_TLS, "%s", text);
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-        return ee_fail(t->error, EE_E_TLS, "%s", text);
-    case CURLE_GOT_NOTHING:
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR:
-        /* A refusal may have no status line (the RA closes); the EE takes both as the same. */
-        if (t->requested && t->response.status == 0)
-            return ee_fail(t->error, EE_E_REFUSED,
-                           "the RA closed the connection without an answer");
-        break;
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_BAD_CONTENT_ENCODING:
-        return ee_fail(t->error, EE_E_RESPONSE, "%s", text);
-    default:
-        break;
-    }
-    if (t->part->size > 0 && t->part->etag[0] != '\0')
+    if (status == EE_E_UNREACHABLE && t->part->size > 0 && t->part->etag[0] != '\0')
         return ee_fail(t->error, EE_E_UNREACHABLE,
-                       "%s; %" PRIu64 " octets are kept, and the next try goes on there", text,
+                       "%s; %" PRIu64 " octets are kept, and the next try goes on there",
+                       t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(code),
                        t->part->size);
-    return ee_fail(t->error, EE_E_UNREACHABLE, "%s", text);
-}
-
-static enum ee_status refused(struct ee_transfer *t)
-{
-    const struct ee_response *r = &t->response;
-    const struct scms_error *known = scms_error_find(r->scms_code);
-
-    if (t->error != NULL)
-        t->error->scms_code = r->scms_code;
-    if (known != NULL)
-        return ee_fail(t->error, EE_E_REFUSED, "status %ld, %s %d %s: %s", r->status, known->key,
-                       r->scms_code, known->name, known->message);
-    if (r->scms_code != 0)
-        return ee_fail(t->error, EE_E_REFUSED, "status %ld, error %d: %s", r->status, r->scms_code,
-                       r->scms_message);
-    return ee_fail(t->error, EE_E_REFUSED, "status %ld", r->status);
+    return status;
 }
 
 static enum ee_status judge(struct ee_transfer *t)
@@ -381,11 +312,11 @@ static enum ee_status judge(struct ee_transfer *t)
         return EE_NOT_MODIFIED;
     case 416:
         if (!t->ranged)
-            return refused(t);
+            return ee_response_refused(r, t->error);
         return EE_OK;
     default:
         if (r->status >= 400)
-            return refused(t);
+            return ee_response_refused(r, t->error);
         if (r->status >= 300)
             return ee_fail(t->error, EE_E_RESPONSE,
                            "a redirection (status %ld), which is not followed", r->status);

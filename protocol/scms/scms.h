@@ -64,6 +64,9 @@ enum dot2_status scms_signed_request_build(const dot2_crypto *crypto, EVP_PKEY *
                                            size_t tbs_size, uint8_t **octets, size_t *size,
                                            struct dot2_error *error);
 
+/* Octets of what that makes, to be known before it is signed; 0: no key of these types. */
+size_t scms_signed_request_size(const EVP_PKEY *key, const dot2_cert *cert, size_t tbs_size);
+
 struct scms_signed_request {
     coer_arena *arena;    /* owns the decoded values; octets stay the caller's */
     struct coer_span tbs; /* tbsRequest as received: the data input of the signature */
@@ -121,6 +124,9 @@ enum dot2_status scms_base64_decode(const char *text, size_t length, uint8_t **o
 enum dot2_status scms_secured_build(const dot2_crypto *crypto, const dot2_cert *ra,
                                     const uint8_t *request, size_t request_size, uint8_t **octets,
                                     size_t *size, struct dot2_error *error);
+
+/* Octets of what that makes of a signed request of so many octets. */
+size_t scms_secured_size(size_t request_size);
 
 /* One of an RA's certificates, with the private key of its encryptionKey. */
 struct scms_ra_key {

@@ -9,6 +9,17 @@
 #include "protocol/dot2/fail.h"
 #include "protocol/scms/scms.h"
 
+size_t scms_secured_size(size_t request_size)
+{
+    const size_t ciphertext = request_size + 16; /* with the tag of AES-CCM */
+    size_t length = 1;
+
+    for (size_t rest = ciphertext >= 0x80 ? ciphertext : 0; rest != 0; rest >>= 8)
+        length++;
+    /* 03 82, one recipient, recipientId, encKey (choice, V, c, t), choice, nonce */
+    return 2 + 2 + 1 + 8 + 1 + 33 + 16 + 16 + 1 + 12 + length + ciphertext;
+}
+
 enum dot2_status scms_secured_build(const dot2_crypto *crypto, const dot2_cert *ra,
                                     const uint8_t *request, size_t request_size, uint8_t **octets,
                                     size_t *size, struct dot2_error *error)

@@ -74,6 +74,31 @@ static void put_length(struct builder *builder, size_t length)
     put(builder, octets, 1 + count);
 }
 
+/* Octets of a length determinant. */
+static size_t length_size(size_t length)
+{
+    size_t count = 1;
+
+    for (size_t rest = length >= 0x80 ? length : 0; rest != 0; rest >>= 8)
+        count++;
+    return count;
+}
+
+size_t scms_signed_request_size(const EVP_PKEY *key, const dot2_cert *cert, size_t tbs_size)
+{
+    size_t coordinate = dot2_curve_size(dot2_key_curve(key)), signer = 0, size;
+
+    if (coordinate == 0 || dot2_key_curve(key) == DOT2_CURVE_P384)
+        return 0;
+    if (cert != NULL)
+        dot2_cert_octets(cert, &signer);
+    /* hashId, tbsRequest, signer, and a Signature with rSig x-only */
+    size = 1 + tbs_size + (cert == NULL ? 1 : 3 + signer) + 2 + 2 * coordinate;
+    if (dot2_key_curve(key) == DOT2_CURVE_BRAINPOOL_P384R1)
+        size += length_size(2 * coordinate + 1); /* behind the extension marker: an open type */
+    return 2 + length_size(size) + size;
+}
+
 enum dot2_status scms_signed_request_build(const dot2_crypto *crypto, EVP_PKEY *key,
                                            const dot2_cert *cert, const uint8_t *tbs,
                                            size_t tbs_size, uint8_t **octets, size_t *size,

@@ -83,6 +83,26 @@ static void copy_header(const char *all, const char *name, char *value, size_t s
     }
 }
 
+/* The body of a request, if its head announces one that fits. */
+static bool read_body(SSL *ssl, struct asked *asked)
+{
+    char length[32];
+    size_t wanted;
+    int got;
+
+    copy_header(asked->all, "Content-Length", length, sizeof(length));
+    copy_header(asked->all, "Content-Type", asked->content_type, sizeof(asked->content_type));
+    wanted = (size_t)strtoul(length, NULL, 10);
+    while (asked->body_size < wanted && asked->body_size < sizeof(asked->body)) {
+        got = SSL_read(ssl, asked->body + asked->body_size,
+                       (int)(sizeof(asked->body) - asked->body_size));
+        if (got <= 0)
+            return false;
+        asked->body_size += (size_t)got;
+    }
+    return asked->body_size == wanted;
+}
+
 /* The head of a request; false at the end of the connection. */
 static bool read_head(struct https_server *s, SSL *ssl, struct asked *asked)
 {
@@ -106,7 +126,7 @@ static bool read_head(struct https_server *s, SSL *ssl, struct asked *asked)
     copy_header(asked->all, "If-Range", asked->if_range, sizeof(asked->if_range));
     copy_header(asked->all, "If-None-Match", asked->if_none_match, sizeof(asked->if_none_match));
     copy_header(asked->all, "Download-Req", asked->download_req, sizeof(asked->download_req));
-    return true;
+    return read_body(ssl, asked);
 }
 
 static bool put(SSL *ssl, const void *octets, size_t size)

@@ -42,7 +42,10 @@ struct asked {
     char if_range[512];
     char if_none_match[512];
     char download_req[8192];
-    char all[12288]; /* everything */
+    char content_type[128];
+    char all[12288]; /* everything but the body */
+    uint8_t body[4096];
+    size_t body_size;
 };
 
 struct https_server;
