@@ -8,11 +8,6 @@
 
 #include <openssl/crypto.h>
 
-struct ra_store {
-    const struct ra_store_ops *ops;
-    void *backend;
-};
-
 static const struct ra_store_ops *const backends[] = {&ra_store_sqlite};
 
 const char *ra_store_status_text(enum ra_store_status status)

@@ -10,10 +10,24 @@
 #include "protocol/ra/ra.h"
 
 #define RA_FILENAME_MAX 255
+/* Rows beyond their time that one accepted request takes away: more than it brings. */
+#define RA_PRUNE_ROWS 16
 
 typedef bool ra_blacklist_each_fn(void *arg, const struct ra_blacklist_entry *entry);
 typedef bool ra_file_each_fn(void *arg, const char *filename, const uint8_t *requester,
                              size_t requester_size);
+typedef bool ra_eca_each_fn(void *arg, const uint8_t hashedid8[8], const char *comment);
+
+/* What the verdict on a request depends on; a back end asks for all of it in one question. */
+struct ra_request_facts {
+    int64_t tries;          /* of this requester within the window, without this one */
+    bool hash_known;        /* this requestHash, within retention or still pending */
+    bool key_pending;       /* this verify key of this requester */
+    bool permissions_taken; /* an application request of this requester, still pending */
+};
+enum ra_request_verdict ra_request_decide(const struct ra_request *request,
+                                          const struct ra_request_limits *limits,
+                                          const struct ra_request_facts *facts);
 
 struct ra_store_ops {
     const char *scheme; /* what stands before the colon of a spec */
@@ -36,6 +50,38 @@ struct ra_store_ops {
     enum ra_store_status (*file_requester)(void *backend, const char *filename,
                                            size_t filename_size, uint8_t requester[48],
                                            size_t *requester_size);
+    /* In one transaction: the facts, ra_request_decide(), the try and, if accepted, the request. */
+    enum ra_store_status (*request_accept)(void *backend, const struct ra_request *request,
+                                           const struct ra_request_limits *limits,
+                                           enum ra_request_verdict *verdict);
+    /* Tries older than window seconds need not be kept; 0 = not known, keep all. */
+    enum ra_store_status (*request_count_try)(void *backend, const uint8_t *requester,
+                                              size_t requester_size, int64_t now, int64_t window);
+    /* The tries after a point in time. */
+    enum ra_store_status (*request_tries)(void *backend, const uint8_t *requester,
+                                          size_t requester_size, int64_t since, int64_t *count);
+    /*
+     * The next request in a state after row *after (0 = the first), which is moved on. *octets
+     * holds the certificate and the request, and is OPENSSL_free'd by the caller. No connection
+     * stays on loan, so that the caller can ask other things between two.
+     */
+    enum ra_store_status (*request_next)(void *backend, enum ra_request_state state, int64_t *after,
+                                         struct ra_request *request, uint8_t **octets);
+    enum ra_store_status (*request_finish)(void *backend, const uint8_t hash[32],
+                                           enum ra_request_state state, const char *detail);
+    enum ra_store_status (*request_find)(void *backend, const uint8_t request_hash[8],
+                                         enum ra_request_state *state, uint8_t requester[48],
+                                         size_t *requester_size);
+    enum ra_store_status (*eca_add)(void *backend, const uint8_t hashedid8[8], const char *comment);
+    enum ra_store_status (*eca_remove)(void *backend, const uint8_t hashedid8[8]);
+    enum ra_store_status (*eca_each)(void *backend, ra_eca_each_fn *each, void *arg);
+    enum ra_store_status (*eca_check)(void *backend, const uint8_t hashedid8[8]);
+};
+
+struct ra_store {
+    const struct ra_store_ops *ops;
+    void *backend;
+    _Atomic int64_t window; /* of the limits seen last: how long tries are of use */
 };
 
 extern const struct ra_store_ops ra_store_sqlite;

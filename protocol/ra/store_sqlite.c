@@ -1,5 +1,6 @@
 /*
- * store_sqlite.c: the store's questions to SQLite. store_sqlite_pool.c has the connections.
+ * store_sqlite.c: the store's questions to SQLite, and what it asks about certificates and files.
+ * store_sqlite_request.c has requests and ECAs, store_sqlite_pool.c the connections.
  */
 #include "protocol/ra/store_sqlite.h"
 
@@ -15,6 +16,39 @@ const char *const ra_sqlite_sql[RA_SQL_COUNT] = {
     [RA_SQL_FILE_UNASSIGN] = "DELETE FROM files WHERE name = ?1",
     [RA_SQL_FILE_EACH] = "SELECT name, requester FROM files ORDER BY name",
     [RA_SQL_FILE_REQUESTER] = "SELECT requester FROM files WHERE name = ?1",
+    [RA_SQL_REQUEST_FACTS] =
+        "SELECT (SELECT coalesce(sum(tries), 0) FROM tries WHERE requester = ?1 AND at > ?2),"
+        " EXISTS (SELECT 1 FROM requests WHERE request_hash = ?3"
+        "         AND (received >= ?4 OR state = 0)),"
+        " EXISTS (SELECT 1 FROM requests INDEXED BY requests_key"
+        "         WHERE requester = ?1 AND verify_key = ?5 AND state = 0),"
+        " EXISTS (SELECT 1 FROM requests INDEXED BY requests_permissions"
+        "         WHERE requester = ?1 AND permissions = ?6"
+        "         AND kind = 3 AND state = 0)",
+    [RA_SQL_REQUEST_FORGET] = "DELETE FROM requests WHERE request_hash = ?1",
+    [RA_SQL_REQUEST_INSERT] =
+        "INSERT INTO requests (request_hash, hash, kind, requester, verify_key, permissions,"
+        " received, download_time, state, detail, certificate, signed_request)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, '', ?9, ?10)",
+    [RA_SQL_REQUEST_PRUNE] = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests"
+                             " WHERE received < ?1 AND state <> 0 ORDER BY received LIMIT ?2)",
+    [RA_SQL_REQUEST_NEXT] =
+        "SELECT seq, hash, kind, requester, verify_key, permissions, received, download_time,"
+        " state, detail, certificate, signed_request"
+        " FROM requests WHERE state = ?1 AND seq > ?2 ORDER BY seq LIMIT 1",
+    [RA_SQL_REQUEST_FINISH] = "UPDATE requests SET state = ?3, detail = ?4"
+                              " WHERE request_hash = ?1 AND hash = ?2 AND state <> 2",
+    [RA_SQL_REQUEST_FIND] = "SELECT state, requester, hash FROM requests WHERE request_hash = ?1",
+    [RA_SQL_TRY_COUNT] = "INSERT INTO tries (requester, at, tries) VALUES (?1, ?2, 1)"
+                         " ON CONFLICT (requester, at) DO UPDATE SET tries = tries + 1",
+    [RA_SQL_TRY_SUM] = "SELECT coalesce(sum(tries), 0) FROM tries WHERE requester = ?1 AND at > ?2",
+    [RA_SQL_TRY_PRUNE] = "DELETE FROM tries WHERE (requester, at) IN (SELECT requester, at"
+                         " FROM tries WHERE at <= ?1 ORDER BY at LIMIT ?2)",
+    [RA_SQL_ECA_ADD] = "INSERT INTO ecas (id, comment) VALUES (?1, ?2)",
+    [RA_SQL_ECA_REMOVE] = "DELETE FROM ecas WHERE id = ?1",
+    [RA_SQL_ECA_EACH] = "SELECT id, comment FROM ecas ORDER BY seq",
+    [RA_SQL_ECA_CHECK] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM ecas WHERE id = ?1)"
+                         " OR NOT EXISTS (SELECT 1 FROM ecas)",
 };
 
 static enum ra_store_status sqlite_blacklist_add(void *arg, const struct ra_blacklist_entry *entry)
@@ -40,24 +74,6 @@ static enum ra_store_status sqlite_blacklist_add(void *arg, const struct ra_blac
     return ra_sqlite_status(rc);
 }
 
-/* A DELETE with one parameter, bound already: NOT_FOUND if it took nothing away. */
-static enum ra_store_status step_delete(struct ra_sqlite *backend,
-                                        struct ra_sqlite_connection *connection,
-                                        sqlite3_stmt *statement, int rc)
-{
-    int changes = 0;
-
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(statement);
-    if (rc == SQLITE_DONE)
-        changes = sqlite3_changes(connection->db);
-    ra_sqlite_done(statement);
-    ra_sqlite_give_back(backend, connection, rc);
-    if (rc == SQLITE_DONE && changes == 0)
-        return RA_STORE_NOT_FOUND;
-    return ra_sqlite_status(rc);
-}
-
 static enum ra_store_status sqlite_blacklist_remove(void *arg,
                                                     const struct ra_blacklist_entry *entry)
 {
@@ -71,7 +87,7 @@ static enum ra_store_status sqlite_blacklist_remove(void *arg,
     rc = ra_sqlite_statement(connection, RA_SQL_BLACKLIST_REMOVE, &statement);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_blob(statement, 1, entry->id, (int)entry->kind, SQLITE_STATIC);
-    return step_delete(backend, connection, statement, rc);
+    return ra_sqlite_delete(backend, connection, statement, rc);
 }
 
 static enum ra_store_status sqlite_blacklist_each(void *arg, ra_blacklist_each_fn *each,
@@ -208,7 +224,7 @@ static enum ra_store_status sqlite_file_unassign(void *arg, const char *filename
     rc = ra_sqlite_statement(connection, RA_SQL_FILE_UNASSIGN, &statement);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_text(statement, 1, filename, -1, SQLITE_STATIC);
-    return step_delete(backend, connection, statement, rc);
+    return ra_sqlite_delete(backend, connection, statement, rc);
 }
 
 static enum ra_store_status sqlite_file_each(void *arg, ra_file_each_fn *each, void *each_arg)
@@ -247,4 +263,14 @@ const struct ra_store_ops ra_store_sqlite = {
     .file_unassign = sqlite_file_unassign,
     .file_each = sqlite_file_each,
     .file_requester = sqlite_file_requester,
+    .request_accept = ra_sqlite_request_accept,
+    .request_count_try = ra_sqlite_request_count_try,
+    .request_tries = ra_sqlite_request_tries,
+    .request_next = ra_sqlite_request_next,
+    .request_finish = ra_sqlite_request_finish,
+    .request_find = ra_sqlite_request_find,
+    .eca_add = ra_sqlite_eca_add,
+    .eca_remove = ra_sqlite_eca_remove,
+    .eca_each = ra_sqlite_eca_each,
+    .eca_check = ra_sqlite_eca_check,
 };

@@ -20,6 +20,20 @@ enum ra_sql {
     RA_SQL_FILE_UNASSIGN,
     RA_SQL_FILE_EACH,
     RA_SQL_FILE_REQUESTER,
+    RA_SQL_REQUEST_FACTS,
+    RA_SQL_REQUEST_FORGET,
+    RA_SQL_REQUEST_INSERT,
+    RA_SQL_REQUEST_PRUNE,
+    RA_SQL_REQUEST_NEXT,
+    RA_SQL_REQUEST_FINISH,
+    RA_SQL_REQUEST_FIND,
+    RA_SQL_TRY_COUNT,
+    RA_SQL_TRY_SUM,
+    RA_SQL_TRY_PRUNE,
+    RA_SQL_ECA_ADD,
+    RA_SQL_ECA_REMOVE,
+    RA_SQL_ECA_EACH,
+    RA_SQL_ECA_CHECK,
     RA_SQL_COUNT
 };
 extern const char *const ra_sqlite_sql[RA_SQL_COUNT];
@@ -57,7 +71,34 @@ void ra_sqlite_give_back(struct ra_sqlite *backend, struct ra_sqlite_connection 
 /* A prepared statement of the connection; a result code of SQLite. */
 int ra_sqlite_statement(struct ra_sqlite_connection *connection, enum ra_sql which,
                         sqlite3_stmt **statement);
+/* A DELETE, bound already if rc is OK, and the end of the loan: NOT_FOUND if it took none away. */
+enum ra_store_status ra_sqlite_delete(struct ra_sqlite *backend,
+                                      struct ra_sqlite_connection *connection,
+                                      sqlite3_stmt *statement, int rc);
 /* Ends the read transaction at once: an open one would hold back WAL checkpoints. */
 void ra_sqlite_done(sqlite3_stmt *statement);
+
+/* store_sqlite_request.c: as the members of struct ra_store_ops. */
+enum ra_store_status ra_sqlite_request_accept(void *backend, const struct ra_request *request,
+                                              const struct ra_request_limits *limits,
+                                              enum ra_request_verdict *verdict);
+enum ra_store_status ra_sqlite_request_count_try(void *backend, const uint8_t *requester,
+                                                 size_t requester_size, int64_t now,
+                                                 int64_t window);
+enum ra_store_status ra_sqlite_request_tries(void *backend, const uint8_t *requester,
+                                             size_t requester_size, int64_t since, int64_t *count);
+enum ra_store_status ra_sqlite_request_next(void *backend, enum ra_request_state state,
+                                            int64_t *after, struct ra_request *request,
+                                            uint8_t **octets);
+enum ra_store_status ra_sqlite_request_finish(void *backend, const uint8_t hash[32],
+                                              enum ra_request_state state, const char *detail);
+enum ra_store_status ra_sqlite_request_find(void *backend, const uint8_t request_hash[8],
+                                            enum ra_request_state *state, uint8_t requester[48],
+                                            size_t *requester_size);
+enum ra_store_status ra_sqlite_eca_add(void *backend, const uint8_t hashedid8[8],
+                                       const char *comment);
+enum ra_store_status ra_sqlite_eca_remove(void *backend, const uint8_t hashedid8[8]);
+enum ra_store_status ra_sqlite_eca_each(void *backend, ra_eca_each_fn *each, void *arg);
+enum ra_store_status ra_sqlite_eca_check(void *backend, const uint8_t hashedid8[8]);
 
 #endif

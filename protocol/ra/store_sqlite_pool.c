@@ -33,6 +33,40 @@ static const char *const migrations[] = {
     "CREATE TABLE files ("
     "  name TEXT NOT NULL COLLATE NOCASE PRIMARY KEY,"
     "  requester BLOB NOT NULL CHECK (length(requester) IN (32, 48))) WITHOUT ROWID;",
+    /*
+     * request_hash is the tail of hash by which files are named: two requests that share it could
+     * not be told apart, so it is the key. Tries are counted by the second, which bounds what a
+     * device that tries without end can fill.
+     */
+    "CREATE TABLE requests ("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  request_hash BLOB NOT NULL UNIQUE CHECK (length(request_hash) = 8),"
+    "  hash BLOB NOT NULL CHECK (length(hash) = 32),"
+    "  kind INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 3),"
+    "  requester BLOB NOT NULL CHECK (length(requester) IN (32, 48)),"
+    "  verify_key BLOB NOT NULL CHECK (length(verify_key) = 33),"
+    "  permissions TEXT NOT NULL,"
+    "  received INTEGER NOT NULL,"
+    "  download_time INTEGER NOT NULL,"
+    "  state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),"
+    "  detail TEXT NOT NULL,"
+    "  certificate BLOB NOT NULL,"
+    "  signed_request BLOB NOT NULL);"
+    "CREATE UNIQUE INDEX requests_key ON requests (requester, verify_key) WHERE state = 0;"
+    "CREATE INDEX requests_permissions ON requests (requester, permissions)"
+    "  WHERE kind = 3 AND state = 0;"
+    "CREATE INDEX requests_state ON requests (state);"
+    "CREATE INDEX requests_received ON requests (received) WHERE state <> 0;"
+    "CREATE TABLE tries ("
+    "  requester BLOB NOT NULL CHECK (length(requester) IN (32, 48)),"
+    "  at INTEGER NOT NULL,"
+    "  tries INTEGER NOT NULL,"
+    "  PRIMARY KEY (requester, at)) WITHOUT ROWID;"
+    "CREATE INDEX tries_at ON tries (at);"
+    "CREATE TABLE ecas ("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id BLOB NOT NULL UNIQUE CHECK (length(id) = 8),"
+    "  comment TEXT NOT NULL);",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 
@@ -332,4 +366,21 @@ void ra_sqlite_done(sqlite3_stmt *statement)
         sqlite3_reset(statement);
         sqlite3_clear_bindings(statement);
     }
+}
+
+enum ra_store_status ra_sqlite_delete(struct ra_sqlite *backend,
+                                      struct ra_sqlite_connection *connection,
+                                      sqlite3_stmt *statement, int rc)
+{
+    int changes = 0;
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    if (rc == SQLITE_DONE)
+        changes = sqlite3_changes(connection->db);
+    ra_sqlite_done(statement);
+    ra_sqlite_give_back(backend, connection, rc);
+    if (rc == SQLITE_DONE && changes == 0)
+        return RA_STORE_NOT_FOUND;
+    return ra_sqlite_status(rc);
 }
