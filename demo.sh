@@ -5,6 +5,7 @@
 #
 #   ./demo.sh               build what is missing and run; ends 0 if every check holds
 #   ./demo.sh --p11-kit     the same with the tokens in another process, as a network HSM's are
+#   ./demo.sh --remote      as --p11-kit, but through our own p11shimd, which carries ECDH too
 #   ./demo.sh --dir DIR     work in DIR (must not exist) and keep it; default: a temporary directory
 #   ./demo.sh --no-build    run what is in build/release, install nothing
 #
@@ -13,17 +14,18 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . cmake/setup.sh
 
-dir= p11kit= build=1
+dir= p11kit= remote= build=1
 while [ $# -gt 0 ]; do
     case $1 in
     --p11-kit) p11kit=1 ;;
+    --remote) remote=1 ;;
     --no-build) build= ;;
     --dir)
         dir=${2:?--dir needs a directory}
         shift
         ;;
     -h | --help)
-        sed -n '2,12s/^# \{0,1\}//p' "$0"
+        sed -n '2,13s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -33,6 +35,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+
+if [ -n "$p11kit" ] && [ -n "$remote" ]; then
+    echo "demo.sh: --p11-kit or --remote, not both" >&2
+    exit 2
+fi
 
 if [ -n "$build" ]; then
     # shellcheck disable=SC2086
@@ -118,6 +125,22 @@ if [ -n "$p11kit" ]; then
     export P11_KIT_SERVER_ADDRESS=unix:path=$dir/p11-kit.sock
     module=/usr/lib/$(gcc -print-multiarch 2>/dev/null || echo x86_64-linux-gnu)/pkcs11/p11-kit-client.so
     echo "   $module, process $!"
+fi
+if [ -n "$remote" ]; then
+    say "The tokens move into another process: p11shimd"
+    setsid "$bin/../tests/p11shimd" "$dir/p11shim.sock" "$softhsm" >"$dir/p11shimd.log" 2>&1 &
+    pids+=($!)
+    for _ in $(seq 100); do
+        [ -S "$dir/p11shim.sock" ] && break
+        sleep 0.05
+    done
+    export SHIM_SOCKET=$dir/p11shim.sock
+    module=$(cd "$bin/../tests" && pwd)/p11shim.so
+    echo "   $module, process $!"
+    check "its clients see both tokens" bash -c \
+        "pkcs11-tool --module '$module' --list-slots | grep -c 'token label *: ra\|token label *: rse' | grep -qx 2"
+    check "they may derive keys (ECDH), which p11-kit 0.24 does not carry" bash -c \
+        "pkcs11-tool --module '$module' --token-label ra --list-mechanisms | grep -q ECDH1-DERIVE"
 fi
 # For tests: puts keys of its own into the tokens before the laboratory looks for them.
 [ -z "${HOOK_PREPARE:-}" ] || DEMO_DIR=$dir DEMO_MODULE=$softhsm "$HOOK_PREPARE"

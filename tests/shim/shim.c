@@ -2,7 +2,9 @@
  * shim.c: a PKCS#11 module that hands every call to another one, and counts, delays, limits or
  * fails calls on the way, as its state file says.
  *
- * Environment: SHIM_MODULE, the module behind; SHIM_STATE, the state file (made by shimctl).
+ * Environment: SHIM_MODULE, the module behind, in this process; or SHIM_SOCKET, where p11shimd
+ * listens that has it in another. SHIM_STATE, the state file (made by shimctl); may be absent with
+ * SHIM_SOCKET.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -16,7 +18,8 @@
 
 #include <p11-kit/pkcs11.h>
 
-#include "shim.h"
+#include "tests/shim/remote.h"
+#include "tests/shim/shim.h"
 
 static CK_FUNCTION_LIST *real;
 static CK_FUNCTION_LIST ours;
@@ -79,37 +82,60 @@ static CK_RV shim_get_function_list(CK_FUNCTION_LIST **list)
     return CKR_OK;
 }
 
-static void load(void)
+static CK_FUNCTION_LIST *load_module(const char *path)
 {
-    const char *path = getenv("SHIM_MODULE");
-    const char *file = getenv("SHIM_STATE");
-    if (path == NULL || file == NULL) {
-        fprintf(stderr, "shim: SHIM_MODULE and SHIM_STATE are needed\n");
-        return;
-    }
+    CK_FUNCTION_LIST *list = NULL;
+    CK_C_GetFunctionList get = NULL;
     void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+
     if (module == NULL) {
         fprintf(stderr, "shim: %s\n", dlerror());
-        return;
+        return NULL;
     }
-    CK_C_GetFunctionList get = NULL;
     *(void **)&get = dlsym(module, "C_GetFunctionList");
+    return get != NULL && get(&list) == CKR_OK ? list : NULL;
+}
+
+static struct shim_state *map_state(const char *file)
+{
     int fd = open(file, O_RDWR | O_CLOEXEC);
+    void *memory = NULL;
+
     if (fd < 0) {
         perror(file);
-        return;
+        return NULL;
     }
-    void *memory = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    memory = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (memory == MAP_FAILED || ((struct shim_state *)memory)->magic != SHIM_MAGIC) {
         fprintf(stderr, "shim: %s is not a state file\n", file);
+        return NULL;
+    }
+    return memory;
+}
+
+static void load(void)
+{
+    static struct shim_state no_state; /* nothing is delayed, and nobody reads the counts */
+    const char *path = getenv("SHIM_MODULE");
+    const char *socket = getenv("SHIM_SOCKET");
+    const char *file = getenv("SHIM_STATE");
+
+    if ((path == NULL || file == NULL) && socket == NULL) {
+        fprintf(stderr, "shim: SHIM_MODULE and SHIM_STATE are needed, or SHIM_SOCKET\n");
         return;
     }
-    state = memory;
-    if (get == NULL || get(&real) != CKR_OK) {
-        real = NULL;
+    state = file != NULL ? map_state(file) : &no_state;
+    if (state == NULL)
         return;
+    if (socket != NULL) {
+        socket = strdup(socket);
+        real = socket != NULL ? remote_functions(socket) : NULL;
+    } else {
+        real = load_module(path);
     }
+    if (real == NULL)
+        return;
     ours = *real;
 #define X(name, declaration, call) ours.name = shim_##name;
     SHIM_FUNCTIONS(X)
