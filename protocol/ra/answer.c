@@ -13,36 +13,8 @@
 #include <event2/keyvalq_struct.h>
 #include <openssl/crypto.h>
 
+#define UNSUPPORTED_TYPE 415
 #define CHUNK 65536 /* octets of a file on their way at a time, for each connection */
-
-static const struct {
-    const char *path;
-    enum ra_route route;
-    const char *service; /* for the log */
-} routes[] = {
-    {"/download/application-certificate", RA_ROUTE_APPLICATION, "application-certificate"},
-    {"/download/identity-certificate", RA_ROUTE_IDENTITY, "identity-certificate"},
-    {"/download/batch", RA_ROUTE_BATCH, "batch"},
-    {"/download/info", RA_ROUTE_INFO, "info"},
-    {"/download/policy/local", RA_ROUTE_POLICY, "local-policy"},
-    {"/download/local-certificate-chain", RA_ROUTE_CHAIN, "local-certificate-chain"},
-};
-
-enum ra_route ra_route_find(const char *target, size_t size)
-{
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
-        if (strlen(routes[i].path) == size && memcmp(routes[i].path, target, size) == 0)
-            return routes[i].route;
-    return RA_ROUTE_NONE;
-}
-
-static const char *service_name(enum ra_route route)
-{
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
-        if (routes[i].route == route)
-            return routes[i].service;
-    return "none";
-}
 
 /* ---- the end of an answer ---- */
 
@@ -73,10 +45,12 @@ static void log_answer(const struct ra_conn *conn, int priority, const char *eve
     struct ra_line line = {.size = 0};
 
     ra_conn_line(conn, &line, event, NULL);
-    ra_line_add(&line, "service", "%s", service_name(conn->route));
+    ra_line_add(&line, "service", "%s", ra_route_service(conn->route));
     ra_line_add(&line, "status", "%d", answer->status);
     if (answer->name[0] != '\0')
         ra_line_add(&line, "file", "%s", answer->name);
+    if (answer->request_hash[0] != '\0')
+        ra_line_add(&line, "request_hash", "%s", answer->request_hash);
     ra_line_add(&line, "bytes", "%llu", (unsigned long long)answer->sent);
     if (answer->part)
         ra_line_add(&line, "range", "%llu-%llu/%llu", (unsigned long long)answer->first,
@@ -134,7 +108,7 @@ static void log_refused(const struct ra_conn *conn, const char *reason, int code
     struct ra_line line = {.size = 0};
 
     ra_conn_line(conn, &line, "refused", reason);
-    ra_line_add(&line, "service", "%s", service_name(conn->route));
+    ra_line_add(&line, "service", "%s", ra_route_service(conn->route));
     ra_line_add(&line, "code", "%d", code);
     if (status != 0)
         ra_line_add(&line, "status", "%d", status);
@@ -147,11 +121,10 @@ static void log_refused(const struct ra_conn *conn, const char *reason, int code
 }
 
 /*
- * The one form of a refusal: 500, no body, the connection is closed. In stage QA a status that
- * says more (qa_status) and the published code.
+ * The one form of a refusal: no body, and the connection is closed.
  */
-static void refuse(struct ra_conn *conn, const char *reason, int code, int qa_status,
-                   const char *detail)
+void ra_refuse(struct ra_conn *conn, const char *reason, int code, int qa_status,
+               const char *detail)
 {
     struct evhttp_request *request = conn->answer.request;
     const struct scms_error *error = scms_error_find(code);
@@ -170,17 +143,18 @@ static void refuse(struct ra_conn *conn, const char *reason, int code, int qa_st
         header_add(request, "SCMS-POC-Error-Message", error->message);
     }
     if (status == HTTP_BADMETHOD)
-        header_add(request, "Allow", "GET, HEAD");
+        header_add(request, "Allow", ra_route_is_post(conn->route) ? "POST" : "GET, HEAD");
     ra_conn_wait(conn, RA_WAIT_WRITE);
     evhttp_send_reply(request, status,
                       status == HTTP_NOTFOUND         ? "Not Found"
                       : status == HTTP_BADMETHOD      ? "Method Not Allowed"
                       : status == HTTP_ENTITYTOOLARGE ? "Request Entity Too Large"
+                      : status == UNSUPPORTED_TYPE    ? "Unsupported Media Type"
                                                       : "Internal Server Error",
                       NULL);
 }
 
-static void refuse_decision(struct ra_conn *conn, const struct ra_decision *decision)
+void ra_refuse_decision(struct ra_conn *conn, const struct ra_decision *decision)
 {
     const struct dot2_error *error = &decision->error;
     char detail[400];
@@ -198,8 +172,8 @@ static void refuse_decision(struct ra_conn *conn, const struct ra_decision *deci
     }
     /* What is another device's is not there for this one: nothing tells the two apart. */
     unknown = decision->reason == RA_FILE_UNKNOWN || decision->reason == RA_FILE_OF_ANOTHER;
-    refuse(conn, ra_reason_name(decision->reason), decision->code,
-           unknown ? HTTP_NOTFOUND : HTTP_INTERNAL, detail);
+    ra_refuse(conn, ra_reason_name(decision->reason), decision->code,
+              unknown ? HTTP_NOTFOUND : HTTP_INTERNAL, detail);
 }
 
 /* ---- octets ---- */
@@ -343,35 +317,50 @@ static void on_slice(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the two kinds of services ---- */
 
+bool ra_authorise_fill(struct ra_conn *conn, struct ra_authorise *in, struct ra_decision *decision)
+{
+    struct ra_server *server = conn->loop->server;
+
+    *in = (struct ra_authorise){.crypto = server->crypto,
+                                .store = server->store,
+                                .tolerance = server->config.tolerance,
+                                .max_header = server->config.max_header,
+                                .require_secured = server->config.require_secured};
+    pthread_mutex_lock(&server->lock);
+    in->trust = dot2_trust_up_ref(server->trust);
+    in->keys = ra_keys_up_ref(server->keys);
+    pthread_mutex_unlock(&server->lock);
+    if (dot2_time32_now(&in->now) == DOT2_OK)
+        return true;
+    decision->reason = RA_INTERNAL;
+    decision->code = SCMS_RA_AUTHENTICATION_FAILED;
+    snprintf(decision->error.detail, sizeof decision->error.detail, "the clock is outside Time32");
+    return false;
+}
+
+void ra_authorise_clear(struct ra_authorise *in)
+{
+    dot2_trust_free(in->trust);
+    ra_keys_free(in->keys);
+}
+
 static void answer_authenticated(struct ra_conn *conn, enum ra_service service)
 {
     struct ra_server *server = conn->loop->server;
     struct ra_answer *answer = &conn->answer;
     const char *header =
         evhttp_find_header(evhttp_request_get_input_headers(answer->request), "Download-Req");
-    struct ra_authorise in = {.crypto = server->crypto,
-                              .store = server->store,
-                              .tolerance = server->config.tolerance,
-                              .max_header = server->config.max_header};
+    struct ra_authorise in;
     struct ra_decision decision = {0};
     int error;
 
-    pthread_mutex_lock(&server->lock);
-    in.trust = dot2_trust_up_ref(server->trust);
-    pthread_mutex_unlock(&server->lock);
-    if (dot2_time32_now(&in.now) == DOT2_OK) {
+    if (ra_authorise_fill(conn, &in, &decision))
         ra_authorise_download(&in, service, header, header == NULL ? 0 : strlen(header), &decision);
-    } else {
-        decision.reason = RA_INTERNAL;
-        decision.code = SCMS_RA_AUTHENTICATION_FAILED;
-        snprintf(decision.error.detail, sizeof decision.error.detail,
-                 "the clock is outside Time32");
-    }
-    dot2_trust_free(in.trust);
+    ra_authorise_clear(&in);
     answer->has_hashedid8 = decision.has_hashedid8;
     memcpy(answer->hashedid8, decision.hashedid8, sizeof answer->hashedid8);
     if (decision.reason != RA_ALLOWED) {
-        refuse_decision(conn, &decision);
+        ra_refuse_decision(conn, &decision);
         return;
     }
     memcpy(answer->name, decision.filename, sizeof decision.filename);
@@ -382,7 +371,7 @@ static void answer_authenticated(struct ra_conn *conn, enum ra_service service)
             service == RA_INFO ? SCMS_RA_NO_INFO_FILE_AVAILABLE : SCMS_RA_NO_CERT_FILE_AVAILABLE;
         snprintf(decision.error.detail, sizeof decision.error.detail, "%s: %s", decision.filename,
                  error == ELOOP ? "not a regular file" : strerror(error));
-        refuse_decision(conn, &decision);
+        ra_refuse_decision(conn, &decision);
         return;
     }
     on_slice(-1, 0, conn);
@@ -401,7 +390,7 @@ static void answer_public(struct ra_conn *conn, char *const *configured, int cod
         path = OPENSSL_strdup(*configured);
     pthread_mutex_unlock(&server->lock);
     if (path == NULL) {
-        refuse(conn, "not_served", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
+        ra_refuse(conn, "not_served", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
         return;
     }
     error = ra_file_open(AT_FDCWD, path, &answer->file);
@@ -410,7 +399,7 @@ static void answer_public(struct ra_conn *conn, char *const *configured, int cod
 
         snprintf(detail, sizeof detail, "%s: %s", path,
                  error == ELOOP ? "not a regular file" : strerror(error));
-        refuse(conn, "file_unknown", code, HTTP_NOTFOUND, detail);
+        ra_refuse(conn, "file_unknown", code, HTTP_NOTFOUND, detail);
         goto out;
     }
     name = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
@@ -421,6 +410,23 @@ out:
     OPENSSL_free(path);
 }
 
+static void answer_crl(struct ra_conn *conn)
+{
+    struct ra_answer *answer = &conn->answer;
+    const char *path = conn->loop->server->crl_file, *name = strrchr(path, '/');
+    int error = ra_file_open(AT_FDCWD, path, &answer->file);
+    char detail[400];
+
+    if (error != 0) {
+        snprintf(detail, sizeof detail, "%s: %s", path,
+                 error == ELOOP ? "not a regular file" : strerror(error));
+        ra_refuse(conn, "file_unknown", 0, HTTP_NOTFOUND, detail); /* the MA has no codes */
+        return;
+    }
+    snprintf(answer->name, sizeof answer->name, "%s", name == NULL ? path : name + 1);
+    on_slice(-1, 0, conn);
+}
+
 static void dispatch(struct ra_conn *conn)
 {
     struct ra_server *server = conn->loop->server;
@@ -429,13 +435,20 @@ static void dispatch(struct ra_conn *conn)
     case RA_EARLY_NONE:
         break;
     case RA_EARLY_URL:
-        refuse(conn, "invalid_url", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
+        ra_refuse(conn, "invalid_url", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
         return;
     case RA_EARLY_METHOD:
-        refuse(conn, "method", SCMS_RA_WRONG_PARAMETERS, HTTP_BADMETHOD, "");
+        ra_refuse(conn, "method", SCMS_RA_WRONG_PARAMETERS, HTTP_BADMETHOD, "");
         return;
     case RA_EARLY_TOO_LARGE:
-        refuse(conn, "body_too_large", SCMS_RA_WRONG_PARAMETERS, HTTP_ENTITYTOOLARGE, "");
+        ra_refuse(conn, "body_too_large", SCMS_RA_WRONG_PARAMETERS, HTTP_ENTITYTOOLARGE, "");
+        return;
+    case RA_EARLY_EMPTY:
+        ra_refuse(conn, "body_empty", SCMS_RA_WRONG_PARAMETERS, HTTP_INTERNAL, "");
+        return;
+    case RA_EARLY_TYPE:
+        ra_refuse(conn, "content_type", SCMS_RA_WRONG_PARAMETERS, UNSUPPORTED_TYPE,
+                  "not application/octet-stream");
         return;
     }
     switch (conn->route) {
@@ -457,8 +470,18 @@ static void dispatch(struct ra_conn *conn)
     case RA_ROUTE_CHAIN:
         answer_public(conn, &server->chain_file, SCMS_RA_NO_PCA_CERTIFICATE_CHAIN_FILE_AVAILABLE);
         break;
+    case RA_ROUTE_PROVISION_APP:
+    case RA_ROUTE_PROVISION_ID:
+    case RA_ROUTE_PROVISION_PSEUDONYM:
+    case RA_ROUTE_RA_CERTIFICATE:
+        ra_answer_post(conn);
+        break;
+    case RA_ROUTE_CRL:
+        answer_crl(conn);
+        break;
     case RA_ROUTE_NONE:
-        refuse(conn, "invalid_url", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
+    case RA_ROUTES:
+        ra_refuse(conn, "invalid_url", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
         break;
     }
 }

@@ -5,68 +5,18 @@
  * Guidance's: blacklist, certificate, time, signature; then the file. The cache of verified
  * certificates lies behind the blacklist, never before it.
  */
-#include "protocol/ra/ra.h"
+#include "protocol/ra/decide.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
 
-/*
- * Reasons with the code that the peer is told in stage QA. The published table has no code of its
- * own for some: there 5070 (wrong parameters) stands for a request that is not well formed, not for
- * now or not for a file, and 5067 (authentication failed; "any of the 1609.2 data layers cannot be
- * validated") for who sent it, including a request encrypted where that is not served. That a file
- * is another device's is not told apart from that there is none.
- */
-static const struct {
-    enum ra_reason reason;
-    const char *name;
-    int code;
-} reasons[] = {
-    {RA_ALLOWED, "allowed", 0},
-    {RA_HEADER_MISSING, "header_missing", SCMS_RA_INVALID_SIGNATURE},
-    {RA_HEADER_TOO_LONG, "header_too_long", SCMS_RA_WRONG_PARAMETERS},
-    {RA_HEADER_BASE64, "header_base64", SCMS_RA_WRONG_PARAMETERS},
-    {RA_REQUEST_ENCRYPTED, "request_encrypted", SCMS_RA_AUTHENTICATION_FAILED},
-    {RA_REQUEST_MALFORMED, "request_malformed", SCMS_RA_WRONG_PARAMETERS},
-    {RA_SIGNER, "signer", SCMS_RA_AUTHENTICATION_FAILED},
-    {RA_BLACKLISTED, "blacklisted", SCMS_RA_BLACKLISTED},
-    {RA_CERTIFICATE, "certificate", SCMS_RA_AUTHENTICATION_FAILED},
-    {RA_TIME, "time", SCMS_RA_WRONG_PARAMETERS},
-    {RA_SIGNATURE, "signature", SCMS_RA_INVALID_SIGNATURE},
-    {RA_FILENAME, "filename", SCMS_RA_WRONG_PARAMETERS},
-    {RA_FILE_UNKNOWN, "file_unknown", SCMS_RA_NO_CERT_FILE_AVAILABLE},
-    {RA_FILE_OF_ANOTHER, "file_of_another", SCMS_RA_NO_CERT_FILE_AVAILABLE},
-    {RA_STORE, "store", SCMS_RA_AUTHENTICATION_FAILED},
-    {RA_INTERNAL, "internal", SCMS_RA_AUTHENTICATION_FAILED},
-};
-#define REASONS (sizeof reasons / sizeof reasons[0])
-
-const char *ra_reason_name(enum ra_reason reason)
-{
-    for (size_t i = 0; i < REASONS; i++)
-        if (reasons[i].reason == reason)
-            return reasons[i].name;
-    return "unknown";
-}
-
 static int code_of(enum ra_reason reason, enum ra_service service)
 {
     if (service == RA_INFO && (reason == RA_FILE_UNKNOWN || reason == RA_FILE_OF_ANOTHER))
         return SCMS_RA_NO_INFO_FILE_AVAILABLE;
-    for (size_t i = 0; i < REASONS; i++)
-        if (reasons[i].reason == reason)
-            return reasons[i].code;
-    return SCMS_RA_AUTHENTICATION_FAILED;
-}
-
-/* Not the peer's fault: it must not be told, or logged, as if it were. */
-static bool is_internal(enum dot2_status status)
-{
-    return status == DOT2_E_MEMORY || status == DOT2_E_ARGUMENT || status == DOT2_E_PROVIDER ||
-           status == DOT2_E_CRYPTO;
+    return ra_reason_code(reason);
 }
 
 /* ---- file names ---- */
@@ -131,17 +81,6 @@ static bool filename_parse(enum ra_service service, const char *text, size_t siz
 
 /* ---- the steps ---- */
 
-static void say(struct ra_decision *decision, const char *field, const char *detail)
-{
-    snprintf(decision->error.field, sizeof decision->error.field, "%s", field);
-    snprintf(decision->error.detail, sizeof decision->error.detail, "%s", detail);
-}
-
-static void say_store(struct ra_decision *decision, ra_store *store)
-{
-    ra_store_last_error(store, decision->error.detail, sizeof decision->error.detail);
-}
-
 /* From the header's value to octets of a signed request. */
 static enum ra_reason open_header(const struct ra_authorise *in, const char *header,
                                   size_t header_size, uint8_t **octets, size_t *size,
@@ -149,9 +88,11 @@ static enum ra_reason open_header(const struct ra_authorise *in, const char *hea
 {
     size_t max = in->max_header == 0 ? 8192 : in->max_header;
     enum dot2_status status;
+    uint8_t *secured;
+    enum ra_reason reason;
 
     if (header == NULL || header_size == 0) {
-        say(decision, "Download-Req", "the header is missing or empty");
+        ra_say(&decision->error, "Download-Req", "the header is missing or empty");
         return RA_HEADER_MISSING;
     }
     if (header_size > max) {
@@ -161,144 +102,94 @@ static enum ra_reason open_header(const struct ra_authorise *in, const char *hea
     }
     status = scms_base64_decode(header, header_size, octets, size, &decision->error);
     if (status != DOT2_OK)
-        return is_internal(status) ? RA_INTERNAL : RA_HEADER_BASE64;
+        return ra_is_internal(status) ? RA_INTERNAL : RA_HEADER_BASE64;
     switch (scms_form_of(*octets, *size)) {
     case SCMS_FORM_SIGNED_REQUEST:
-        return RA_ALLOWED;
+        if (!in->require_secured)
+            return RA_ALLOWED;
+        ra_say(&decision->error, "Ieee1609Dot2Data.content",
+               "SignedAuthenticatedDownloadRequest, and require-secured is set");
+        return RA_NOT_ENCRYPTED;
     case SCMS_FORM_ENCRYPTED:
-        say(decision, "Ieee1609Dot2Data.content", "SecuredAuthenticatedDownloadRequest");
-        return RA_REQUEST_ENCRYPTED;
+        if (in->keys == NULL) {
+            ra_say(&decision->error, "Ieee1609Dot2Data.content",
+                   "SecuredAuthenticatedDownloadRequest, and there is no key for it");
+            return RA_REQUEST_ENCRYPTED;
+        }
+        secured = *octets;
+        reason = ra_open_secured(in, secured, *size, octets, size, &decision->error);
+        OPENSSL_free(secured);
+        return reason;
     default:
-        say(decision, "Ieee1609Dot2Data.content", "neither a signed nor an encrypted request");
+        ra_say(&decision->error, "Ieee1609Dot2Data.content",
+               "neither a signed nor an encrypted request");
         return RA_REQUEST_MALFORMED;
     }
 }
 
-static enum ra_reason check_blacklist(const struct ra_authorise *in, uint8_t hashes[2][48],
-                                      size_t hash_size, size_t count, struct ra_decision *decision)
-{
-    switch (ra_blacklist_check(in->store, (const uint8_t(*)[48])hashes, hash_size, count)) {
-    case RA_STORE_NOT_FOUND:
-        return RA_ALLOWED;
-    case RA_STORE_OK:
-        return RA_BLACKLISTED;
-    default:
-        say_store(decision, in->store);
-        return RA_STORE;
-    }
-}
-
-static enum ra_reason check_time(const struct ra_authorise *in, struct ra_decision *decision)
-{
-    uint32_t apart = decision->timestamp > in->now ? decision->timestamp - in->now
-                                                   : in->now - decision->timestamp;
-
-    if (apart <= in->tolerance)
-        return RA_ALLOWED;
-    say(decision, "AuthenticatedDownloadRequest.timestamp", "");
-    snprintf(decision->error.detail, sizeof decision->error.detail,
-             "%" PRIu32 " s %s, tolerance %" PRIu32 " s", apart,
-             decision->timestamp > in->now ? "ahead" : "behind", in->tolerance);
-    return RA_TIME;
-}
-
 static enum ra_reason check_file(const struct ra_authorise *in, enum ra_service service,
-                                 const char *filename, size_t filename_size, uint8_t hashes[2][48],
-                                 size_t hash_size, size_t count, struct ra_decision *decision)
+                                 const char *filename, size_t filename_size,
+                                 const struct ra_requester *who, struct ra_decision *decision)
 {
     char canonical[64];
 
     if (!filename_parse(service, filename, filename_size, canonical)) {
-        say(decision, "AuthenticatedDownloadRequest.filename", "not a file name of this service");
+        ra_say(&decision->error, "AuthenticatedDownloadRequest.filename",
+               "not a file name of this service");
         return RA_FILENAME;
     }
-    switch (ra_file_check(in->store, canonical, strlen(canonical), (const uint8_t(*)[48])hashes,
-                          hash_size, count)) {
+    switch (ra_file_check(in->store, canonical, strlen(canonical),
+                          (const uint8_t(*)[48])who->hashes, who->hash_size, who->count)) {
     case RA_STORE_OK:
         memcpy(decision->filename, canonical, sizeof canonical);
         return RA_ALLOWED;
     case RA_STORE_EXISTS:
-        say(decision, "AuthenticatedDownloadRequest.filename", canonical);
+        ra_say(&decision->error, "AuthenticatedDownloadRequest.filename", canonical);
         return RA_FILE_OF_ANOTHER;
     case RA_STORE_NOT_FOUND:
-        say(decision, "AuthenticatedDownloadRequest.filename", canonical);
+        ra_say(&decision->error, "AuthenticatedDownloadRequest.filename", canonical);
         return RA_FILE_UNKNOWN;
     default:
-        say_store(decision, in->store);
+        ra_say_store(&decision->error, in->store);
         return RA_STORE;
     }
 }
 
-static enum ra_reason parse_reason(enum dot2_status status)
-{
-    if (is_internal(status))
-        return RA_INTERNAL;
-    if (status == DOT2_E_SIGNER)
-        return RA_SIGNER;
-    if (status == DOT2_E_CERTIFICATE || status == DOT2_E_TYPE || status == DOT2_E_POINT ||
-        status == DOT2_E_ALGORITHM)
-        return RA_CERTIFICATE;
-    return RA_REQUEST_MALFORMED;
-}
-
 static enum ra_reason decide(const struct ra_authorise *in, enum ra_service service,
-                             const uint8_t *octets, size_t size,
-                             struct scms_signed_request *request, struct dot2_chain *chain,
+                             const uint8_t *octets, size_t size, struct ra_requester *who,
                              struct ra_decision *decision)
 {
-    const struct dot2_check check = {.purpose = DOT2_PURPOSE_ENROLLMENT, .time = in->now};
-    struct dot2_error *error = &decision->error;
-    uint8_t hashes[2][48];
-    size_t hash_size, count, filename_size;
+    size_t filename_size;
     const char *filename;
     enum dot2_status status;
-    enum ra_reason reason;
+    enum ra_reason reason = ra_requester_parse(in, octets, size, who, decision);
 
-    status = scms_signed_request_parse(in->crypto, octets, size, false, request, error);
-    if (status != DOT2_OK)
-        return parse_reason(status);
-    memcpy(decision->hashedid8, dot2_cert_hashedid8(request->cert), 8);
-    decision->has_hashedid8 = true;
-    status = scms_download_request_parse(request->pdu, &decision->timestamp, &filename,
-                                         &filename_size, error);
-    if (status != DOT2_OK)
-        return is_internal(status) ? RA_INTERNAL : RA_REQUEST_MALFORMED;
-
-    if (dot2_cert_blacklist_hashes(request->cert, hashes, &hash_size, &count) != DOT2_OK) {
-        say(decision, "", "the certificate cannot be hashed");
-        return RA_INTERNAL;
-    }
-    reason = check_blacklist(in, hashes, hash_size, count, decision);
     if (reason != RA_ALLOWED)
         return reason;
-    status = dot2_chain_verify(in->trust, request->cert, &check, chain, error);
+    status = scms_download_request_parse(who->request.pdu, &decision->timestamp, &filename,
+                                         &filename_size, &decision->error);
     if (status != DOT2_OK)
-        return is_internal(status) ? RA_INTERNAL : RA_CERTIFICATE;
-    reason = check_time(in, decision);
+        return ra_is_internal(status) ? RA_INTERNAL : RA_REQUEST_MALFORMED;
+    reason = ra_requester_check(in, "AuthenticatedDownloadRequest.timestamp", who, decision);
     if (reason != RA_ALLOWED)
         return reason;
-    status = scms_signed_request_verify(in->crypto, request, chain->key, error);
-    if (status != DOT2_OK)
-        return is_internal(status) ? RA_INTERNAL : RA_SIGNATURE;
-    return check_file(in, service, filename, filename_size, hashes, hash_size, count, decision);
+    return check_file(in, service, filename, filename_size, who, decision);
 }
 
 enum ra_reason ra_authorise_download(const struct ra_authorise *in, enum ra_service service,
                                      const char *header, size_t header_size,
                                      struct ra_decision *decision)
 {
-    struct scms_signed_request request = {0};
-    struct dot2_chain chain = {0};
+    struct ra_requester who = {.count = 0};
     uint8_t *octets = NULL;
     size_t size = 0;
 
     memset(decision, 0, sizeof *decision);
     decision->reason = open_header(in, header, header_size, &octets, &size, decision);
     if (decision->reason == RA_ALLOWED)
-        decision->reason = decide(in, service, octets, size, &request, &chain, decision);
+        decision->reason = decide(in, service, octets, size, &who, decision);
     decision->code = code_of(decision->reason, service);
-    dot2_chain_clear(&chain);
-    scms_signed_request_clear(&request);
+    ra_requester_clear(&who);
     OPENSSL_free(octets);
     return decision->reason;
 }

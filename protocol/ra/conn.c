@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include <openssl/crypto.h>
@@ -131,23 +132,42 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the gate ---- */
 
+/* The media type; parameters, which it has none of, are not looked at. */
+static bool is_octet_stream(const struct ra_value *value)
+{
+    static const char type[] = "application/octet-stream";
+    size_t size = sizeof type - 1;
+
+    if (value->at == NULL || value->size < size || strncasecmp(value->at, type, size) != 0)
+        return false;
+    while (size < value->size && (value->at[size] == ' ' || value->at[size] == '\t'))
+        size++;
+    return size == value->size || value->at[size] == ';';
+}
+
 static enum ra_early early_of(const struct ra_server *server, const struct ra_head *head,
                               enum ra_route route)
 {
+    bool post = ra_route_is_post(route);
+
     if (route == RA_ROUTE_NONE)
         return RA_EARLY_URL;
-    if (head->method == RA_METHOD_OTHER)
+    if (head->method == RA_METHOD_OTHER || (head->method == RA_METHOD_POST) != post)
         return RA_EARLY_METHOD;
     if (head->length > server->config.max_body)
         return RA_EARLY_TOO_LARGE;
+    if (post && !is_octet_stream(&head->content_type))
+        return RA_EARLY_TYPE;
+    if (post && head->length == 0)
+        return RA_EARLY_EMPTY;
     return RA_EARLY_NONE;
 }
 
 /*
  * What evhttp gets to see: a head of our own making, with a method and path that are ours and the
- * few headers that we act upon. No Content-Length, whose body has been dropped, and no Expect,
- * which evhttp would answer. A request that will be refused whatever else it says has no headers at
- * all.
+ * few headers that we act upon. A POST is a GET to it: its body is with us. No Content-Length, and
+ * no Expect, which evhttp would answer. A request that will be refused whatever else it says has no
+ * headers at all.
  */
 static int clear_head(struct ra_conn *conn, const struct ra_head *head)
 {
@@ -210,9 +230,11 @@ static bool take_head(struct ra_conn *conn)
         log_bad_head(conn, fault);
         return false;
     }
-    conn->route = ra_route_find(head.target, head.target_size);
+    conn->route = ra_route_find(server, head.target, head.target_size);
     conn->early = early_of(server, &head, conn->route);
     conn->body_left = conn->early == RA_EARLY_NONE ? head.length : 0;
+    conn->keep_body = ra_route_is_post(conn->route);
+    conn->expects = head.expect_continue && head.minor > 0;
     if (clear_head(conn, &head) < 0) {
         ra_conn_kill(conn, LOG_ERR, "memory", NULL);
         return false;
@@ -222,6 +244,21 @@ static bool take_head(struct ra_conn *conn)
     if (conn->body_left > 0)
         ra_conn_wait(conn, RA_WAIT_BODY);
     return true;
+}
+
+/*
+ * Says that the body may come. evhttp has no request at this moment, so nothing else is being
+ * written, and its output buffer, whose events it would take for its own, is not touched.
+ */
+static bool send_continue(struct ra_conn *conn)
+{
+    static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    bool sent = SSL_write(conn->ssl, answer, sizeof answer - 1) == (int)(sizeof answer - 1);
+
+    ERR_clear_error();
+    if (!sent)
+        ra_conn_kill(conn, LOG_NOTICE, "request_incomplete", "100 Continue cannot be sent");
+    return sent;
 }
 
 /* Lets the next request through as far as it has come. */
@@ -234,9 +271,15 @@ static void pump(struct ra_conn *conn)
 
         if (length > conn->body_left)
             length = (size_t)conn->body_left;
-        evbuffer_drain(conn->held, length);
+        if (length == 0 && conn->body_left > 0 && conn->expects && !send_continue(conn))
+            return;
+        conn->expects = false;
+        if (!conn->keep_body)
+            evbuffer_drain(conn->held, length);
+        else if (evbuffer_remove_buffer(conn->held, conn->body, length) != (int)length)
+            ra_conn_kill(conn, LOG_ERR, "memory", NULL);
         conn->body_left -= length;
-        if (conn->body_left > 0)
+        if (conn->body_left > 0 || conn->state == RA_CONN_DEAD)
             return;
         conn->state = RA_CONN_BUSY;
         ra_conn_wait(conn, RA_WAIT_WRITE);
@@ -290,6 +333,7 @@ void ra_conn_answered(struct ra_conn *conn)
         return;
     }
     conn->state = RA_CONN_HEAD;
+    evbuffer_drain(conn->body, evbuffer_get_length(conn->body));
     ra_conn_wait(conn, evbuffer_get_length(conn->held) > 0 ? RA_WAIT_HEAD : RA_WAIT_IDLE);
     pump(conn);
 }
@@ -328,6 +372,7 @@ static void conn_free(struct ra_conn *conn)
     event_free(conn->admit);
     evbuffer_free(conn->held);
     evbuffer_free(conn->cleared);
+    evbuffer_free(conn->body);
     OPENSSL_free(conn);
     if (loop->stopping && LIST_EMPTY(&loop->conns))
         ra_loop_ended(loop);
@@ -427,8 +472,9 @@ static struct ra_conn *conn_new(struct ra_loop *loop, SSL *ssl)
     conn->deadline = evtimer_new(loop->base, on_deadline, conn);
     conn->held = evbuffer_new();
     conn->cleared = evbuffer_new();
+    conn->body = evbuffer_new();
     if (conn->admit == NULL || conn->deadline == NULL || conn->held == NULL ||
-        conn->cleared == NULL) {
+        conn->cleared == NULL || conn->body == NULL) {
         if (conn->admit != NULL)
             event_free(conn->admit);
         if (conn->deadline != NULL)
@@ -437,6 +483,8 @@ static struct ra_conn *conn_new(struct ra_loop *loop, SSL *ssl)
             evbuffer_free(conn->held);
         if (conn->cleared != NULL)
             evbuffer_free(conn->cleared);
+        if (conn->body != NULL)
+            evbuffer_free(conn->body);
         OPENSSL_free(conn);
         return NULL;
     }

@@ -131,6 +131,8 @@ static enum ra_head_fault parse_request_line(struct slice line, struct ra_head *
         head->method = RA_METHOD_GET;
     else if (method.size == 4 && memcmp(method.at, "HEAD", 4) == 0)
         head->method = RA_METHOD_HEAD;
+    else if (method.size == 4 && memcmp(method.at, "POST", 4) == 0)
+        head->method = RA_METHOD_POST;
     return RA_HEAD_OK;
 }
 
@@ -211,11 +213,19 @@ static enum ra_head_fault parse_header(struct slice line, bool *host, struct ra_
     }
     if (slice_is(name, "Content-Length"))
         return parse_length(value, head);
-    /* A GET has no body to be sent in chunks; with Content-Length it would be an attack. */
+    /* No request of the interface has a reason for chunks; with Content-Length they would be an
+     * attack. */
     if (slice_is(name, "Transfer-Encoding"))
         return RA_HEAD_TRANSFER_ENCODING;
     if (slice_is(name, "Connection"))
         parse_connection(value, head);
+    if (slice_is(name, "Expect"))
+        head->expect_continue = slice_is(value, "100-continue");
+    if (slice_is(name, "Content-Type")) {
+        if (head->content_type.at != NULL)
+            return RA_HEAD_DUPLICATE;
+        head->content_type = (struct ra_value){value.at, value.size};
+    }
     for (size_t i = 0; i < RA_HEADERS; i++) {
         if (!slice_is(name, ra_header_names[i]))
             continue;

@@ -38,7 +38,8 @@ const char *ra_head_fault_name(enum ra_head_fault fault);
 enum ra_method {
     RA_METHOD_OTHER = 0,
     RA_METHOD_GET,
-    RA_METHOD_HEAD
+    RA_METHOD_HEAD,
+    RA_METHOD_POST
 };
 
 enum ra_header { /* those that we act upon, by their values */
@@ -62,6 +63,8 @@ struct ra_head { /* pointers into the octets that were parsed */
     unsigned minor; /* of HTTP/1.minor */
     struct ra_value values[RA_HEADERS];
     bool close, keep_alive; /* of Connection */
+    bool expect_continue;   /* Expect: 100-continue */
+    struct ra_value content_type;
     bool has_length;
     uint64_t length; /* Content-Length, 0 if absent */
 };

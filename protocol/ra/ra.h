@@ -173,8 +173,36 @@ ra_eca_each(ra_store *store,
 /* RA_STORE_OK = served (on the list, or the list is empty); RA_STORE_NOT_FOUND = not. */
 enum ra_store_status ra_eca_check(ra_store *store, const uint8_t hashedid8[8]);
 
-/* ---- authorise.c
- * ---------------------------------------------------------------------------------- */
+/* ---- keys.c: the RA's own 1609.2 certificates ---------------------------------------------------
+ */
+
+/* One certificate with its private keys; the structure holds no references of its own. */
+struct ra_key {
+    dot2_cert *cert;   /* explicit, with an encryption key */
+    EVP_PKEY *sign;    /* NULL: a certificate under which requests still arrive, but nothing is
+                          signed any more */
+    EVP_PKEY *decrypt; /* of its encryption key */
+};
+
+typedef struct ra_keys ra_keys;
+
+/*
+ * Takes references, and checks each key: that it belongs to its certificate (DOT2_E_KEY_MISMATCH)
+ * and that the one for decryption can derive (DOT2_E_PROVIDER, with the reason); *which gets the
+ * index of the one that has the error. At least one is needed (DOT2_E_ARGUMENT). Thread-safe once
+ * made.
+ */
+enum dot2_status ra_keys_new(const dot2_crypto *crypto, const struct ra_key *list, size_t count,
+                             ra_keys **keys, size_t *which, struct dot2_error *error);
+ra_keys *ra_keys_up_ref(ra_keys *keys);
+void ra_keys_free(ra_keys *keys);
+/* For scms_secured_open(): all of them. */
+const struct scms_ra_key *ra_keys_decrypt(const ra_keys *keys, size_t *count);
+/* Of those with a key that signs and valid now, the one whose validity began last; or NULL. */
+const struct ra_key *ra_keys_newest(const ra_keys *keys, uint32_t now);
+
+/* ---- reason.c, authorise.c, provision.c ---------------------------------------------------------
+ */
 
 /* Why a request was refused, for the log; the peer sees at most the published code. */
 enum ra_reason {
@@ -182,8 +210,8 @@ enum ra_reason {
     RA_HEADER_MISSING,
     RA_HEADER_TOO_LONG,
     RA_HEADER_BASE64,
-    RA_REQUEST_ENCRYPTED, /* the Secured form, where it is not served */
-    RA_REQUEST_MALFORMED, /* not the COER of a SignedAuthenticatedDownloadRequest */
+    RA_REQUEST_ENCRYPTED, /* the Secured form, where there is no key for it */
+    RA_REQUEST_MALFORMED, /* not the COER of a Signed...Request */
     RA_SIGNER,            /* signer is not exactly one certificate */
     RA_BLACKLISTED,
     RA_CERTIFICATE, /* any failure of the chain; error says which */
@@ -193,7 +221,18 @@ enum ra_reason {
     RA_FILE_UNKNOWN,
     RA_FILE_OF_ANOTHER,
     RA_STORE, /* the store gave no verdict */
-    RA_INTERNAL
+    RA_INTERNAL,
+    RA_NOT_ENCRYPTED, /* the Signed form, where the Secured one is required */
+    RA_NOT_RECIPIENT, /* encrypted to another RA, or to a certificate that we have no more */
+    RA_DECRYPT,       /* altered, or encrypted for another certificate (P1) */
+    RA_ECA,           /* the ECA that issued the certificate is not one of those served */
+    RA_PDU,           /* a request, but not the one of this service */
+    RA_REQUEST_KEY,   /* a key in it is not on its curve */
+    RA_PERMISSION,    /* the certificate may not ask for what this service gives */
+    RA_START_TIME,    /* requested-start-time outside the policy */
+    RA_DUPLICATE,
+    RA_MULTIPLE,
+    RA_TOO_MANY
 };
 const char *ra_reason_name(enum ra_reason reason);
 
@@ -204,6 +243,8 @@ struct ra_authorise { /* everything the decision depends on */
     uint32_t now;       /* Time32 */
     uint32_t tolerance; /* seconds, both directions; default 5 (SCMS-1203, see docs) */
     size_t max_header;  /* octets of Download-Req; default 8192 */
+    ra_keys *keys;      /* NULL: Secured forms are not served */
+    bool require_secured;
 };
 
 enum ra_service {               /* the authenticated downloads; they differ in their file names */
@@ -219,8 +260,9 @@ struct ra_decision {
     struct dot2_error error; /* field, offset and sentence for the log */
     uint8_t hashedid8[8];    /* of the enrollment certificate, if it could be decoded */
     bool has_hashedid8;
-    uint32_t timestamp; /* of the request, if it could be decoded */
-    char filename[64];  /* hex in upper case, extension in lower case, if allowed */
+    uint32_t timestamp;    /* of the request, if it could be decoded */
+    char filename[64];     /* hex in upper case, extension in lower case, if allowed */
+    char request_hash[17]; /* of a provisioning request that was accepted: upper-case hex */
 };
 
 /*
@@ -230,6 +272,33 @@ struct ra_decision {
 enum ra_reason ra_authorise_download(const struct ra_authorise *in, enum ra_service service,
                                      const char *header, size_t header_size,
                                      struct ra_decision *decision);
+
+/* What a provisioning request is measured by, besides struct ra_authorise. Never NULL pointers but
+ * psids. */
+struct ra_provision {
+    uint32_t start_past;        /* seconds that requested-start-time may lie before now */
+    uint32_t start_future;      /* and after now */
+    uint32_t certificate_delay; /* seconds from now to certDLTime */
+    const char *url;            /* certDLURL, at most 255 octets */
+    const uint64_t *psids;      /* those that this service gives certificates for; */
+    size_t psid_count;          /* 0 = all that the enrollment certificate may ask for */
+    struct ra_request_limits limits;
+};
+
+/*
+ * body is a Secured...ProvisioningRequest of this kind. Opens it, then in the order of
+ * ra_authorise_download: blacklist, certificate, ECA, time, signature; then the tries of the
+ * device, the PDU and its keys, permissions, start time; signs the ack; and last, has the store
+ * accept the request, which is durable when RA_ALLOWED is returned. The ack comes before the store:
+ * a token that fails must not leave a request that was accepted and never acknowledged.
+ * *ack, OPENSSL_free'd by the caller, is NULL unless allowed. A refusal after the signature was
+ * found good counts as a try.
+ */
+enum ra_reason ra_authorise_provision(const struct ra_authorise *in,
+                                      const struct ra_provision *provision,
+                                      enum scms_provision kind, const uint8_t *body, size_t size,
+                                      struct ra_decision *decision, uint8_t **ack,
+                                      size_t *ack_size);
 
 /* ---- server.c, http.c, tls.c
  * ------------------------------------------------------------------------ */
@@ -245,6 +314,25 @@ enum ra_on_auth_failure {
     RA_ANSWER = 0,
     RA_CLOSE
 };
+
+/* What is served where; the path of each can be configured. */
+enum ra_route {
+    RA_ROUTE_NONE = 0,
+    RA_ROUTE_APPLICATION,         /* /download/application-certificate */
+    RA_ROUTE_IDENTITY,            /* /download/identity-certificate */
+    RA_ROUTE_BATCH,               /* /download/batch */
+    RA_ROUTE_INFO,                /* /download/info */
+    RA_ROUTE_POLICY,              /* /download/policy/local */
+    RA_ROUTE_CHAIN,               /* /download/local-certificate-chain */
+    RA_ROUTE_PROVISION_APP,       /* /provision-application-certificate */
+    RA_ROUTE_PROVISION_ID,        /* /provision-identity-certificate */
+    RA_ROUTE_PROVISION_PSEUDONYM, /* /provision-pseudonym-certificate-batch */
+    RA_ROUTE_RA_CERTIFICATE,      /* /retrieve-ra-certificate */
+    RA_ROUTE_CRL,                 /* /download-crl/, with the last slash or without */
+    RA_ROUTES
+};
+/* The default path. */
+const char *ra_route_path(enum ra_route route);
 
 /* One event of the server for the operator's log: key=value pairs, already escaped. */
 typedef void ra_log_fn(void *arg, int syslog_priority, const char *line);
@@ -272,7 +360,25 @@ struct ra_server_config {     /* strings are copied; 0 or NULL = the default in 
     unsigned max_per_address; /* from one address [100] */
     ra_log_fn *log;
     void *log_arg;
+
+    ra_keys *keys;        /* a reference is taken; NULL = Secured forms and POST are not served */
+    bool require_secured; /* of downloads; provisioning requests always are */
+    const char *paths[RA_ROUTES]; /* NULL = the default */
+    /* certDLURL is this and the path of the download. At most 255 octets in all. NULL =
+     * "https://NAME:PORT" with the name in the newest certificate of keys. */
+    const char *url_base;
+    /* Of all kinds of requests; url and psids are taken from what follows and url_base. */
+    struct ra_provision provision;
+    const uint64_t *psids[SCMS_PROVISION_APP + 1]; /* by enum scms_provision */
+    size_t psid_counts[SCMS_PROVISION_APP + 1];
+    /* Not NULL: this is the MA's file service, which serves this file at RA_ROUTE_CRL and nothing
+     * else; it needs no download_dir, trust or store. */
+    const char *crl_file;
 };
+
+/* The defaults of struct ra_provision: start time from 24 hours ago to 30 days ahead, certificates
+ * an hour later, 10 requests in 3600 s, hashes remembered for 30 days, one application request. */
+struct ra_provision ra_provision_default(void);
 
 /*
  * tls is set up by the caller (see ra_tls_new). The server keeps references. text gets one sentence
@@ -291,6 +397,8 @@ int ra_server_set_files(ra_server *server, const char *policy_file, const char *
                         char *text, size_t text_size);
 void ra_server_set_trust(ra_server *server, dot2_trust *trust);
 void ra_server_set_tls(ra_server *server, struct ssl_ctx_st *tls);
+/* keys may be NULL only if they were from the start. 0, or -1 with one sentence in text. */
+int ra_server_set_keys(ra_server *server, ra_keys *keys, char *text, size_t text_size);
 void ra_server_free(ra_server *server);
 
 /*

@@ -280,6 +280,10 @@ static void config_copy(struct ra_server_config *to, const struct ra_server_conf
 
     *to = *from;
     to->address = to->download_dir = to->policy_file = to->chain_file = NULL;
+    to->url_base = to->crl_file = NULL;
+    memset(to->paths, 0, sizeof to->paths);
+    memset(to->psids, 0, sizeof to->psids);
+    to->keys = NULL;
     default_to(&to->threads, processors < 1 ? 1 : (unsigned)processors);
     if (to->tolerance == UINT32_MAX)
         to->tolerance = 5;
@@ -379,6 +383,46 @@ static bool listen_all(ra_server *server, const char *text_address, uint16_t por
     return true;
 }
 
+static bool psids_copy(ra_server *server, const struct ra_server_config *config)
+{
+    for (size_t i = 0; i <= SCMS_PROVISION_APP; i++) {
+        size_t size = config->psid_counts[i] * sizeof *config->psids[i];
+
+        if (size == 0)
+            continue;
+        server->psids[i] = OPENSSL_memdup(config->psids[i], size);
+        if (server->psids[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* What makes it an RA, or an MA's file service. */
+static bool services_init(ra_server *server, const struct ra_server_config *config, char *text,
+                          size_t text_size)
+{
+    if (!ra_routes_init(server, config, text, text_size))
+        return false;
+    if (config->crl_file != NULL) {
+        if (!file_name_valid(config->crl_file)) {
+            snprintf(text, text_size, "%s: the file's name may have letters, digits, . _ - only",
+                     config->crl_file);
+            return false;
+        }
+        server->crl_file = OPENSSL_strdup(config->crl_file);
+        return server->crl_file != NULL;
+    }
+    server->url_base = config->url_base == NULL ? NULL : OPENSSL_strdup(config->url_base);
+    if (!psids_copy(server, config) || (config->url_base != NULL && server->url_base == NULL)) {
+        snprintf(text, text_size, "out of memory");
+        return false;
+    }
+    server->directory = ra_directory_new(config->download_dir, text, text_size);
+    return server->directory != NULL &&
+           ra_server_set_files(server, config->policy_file, config->chain_file, text, text_size) ==
+               0;
+}
+
 ra_server *ra_server_new(const struct ra_server_config *config, dot2_crypto *crypto, SSL_CTX *tls,
                          dot2_trust *trust, ra_store *store, char *text, size_t text_size)
 {
@@ -396,18 +440,17 @@ ra_server *ra_server_new(const struct ra_server_config *config, dot2_crypto *cry
     server->crypto = dot2_crypto_up_ref(crypto);
     SSL_CTX_up_ref(tls);
     server->tls = tls;
-    server->trust = dot2_trust_up_ref(trust);
+    server->trust = trust == NULL ? NULL : dot2_trust_up_ref(trust);
     server->peers = ra_peers_new();
     server->sha256 = EVP_MD_fetch(dot2_crypto_libctx(crypto), "SHA256", NULL);
     if (ssl_index < 0 || server->peers == NULL || server->sha256 == NULL) {
         snprintf(text, text_size, "SHA-256 or memory is not to be had");
         goto fail;
     }
-    server->directory = ra_directory_new(config->download_dir, text, text_size);
-    if (server->directory == NULL ||
-        ra_server_set_files(server, config->policy_file, config->chain_file, text, text_size) != 0)
+    if (!services_init(server, config, text, text_size) ||
+        !listen_all(server, config->address, config->port, text, text_size))
         goto fail;
-    if (!listen_all(server, config->address, config->port, text, text_size))
+    if (config->keys != NULL && ra_server_set_keys(server, config->keys, text, text_size) != 0)
         goto fail;
     return server;
 fail:
@@ -468,6 +511,25 @@ void ra_server_set_trust(ra_server *server, dot2_trust *trust)
     dot2_trust_free(before);
 }
 
+int ra_server_set_keys(ra_server *server, ra_keys *keys, char *text, size_t text_size)
+{
+    ra_keys *before;
+    uint32_t now = 0;
+
+    if (keys != NULL && dot2_time32_now(&now) == DOT2_OK && ra_keys_newest(keys, now) == NULL) {
+        snprintf(text, text_size, "no certificate of the RA with a key that signs is valid now");
+        return -1;
+    }
+    if (keys != NULL && !ra_urls_valid(server, keys, now, text, text_size))
+        return -1;
+    pthread_mutex_lock(&server->lock);
+    before = server->keys;
+    server->keys = ra_keys_up_ref(keys);
+    pthread_mutex_unlock(&server->lock);
+    ra_keys_free(before);
+    return 0;
+}
+
 /*
  * The keys of session tickets go over to a context with the same certificate: a device that comes
  * back must not cost the HSM a signature because an operator has reloaded something else.
@@ -509,6 +571,13 @@ void ra_server_free(ra_server *server)
     free(server->loops);
     OPENSSL_free(server->policy_file);
     OPENSSL_free(server->chain_file);
+    OPENSSL_free(server->crl_file);
+    OPENSSL_free(server->url_base);
+    for (size_t i = 0; i <= SCMS_PROVISION_APP; i++)
+        OPENSSL_free(server->psids[i]);
+    for (size_t i = 0; i < RA_ROUTES; i++)
+        OPENSSL_free(server->paths[i]);
+    ra_keys_free(server->keys);
     ra_directory_free(server->directory);
     ra_peers_free(server->peers);
     EVP_MD_free(server->sha256);

@@ -3,7 +3,9 @@
  *
  * server.c  loops and listeners, start and stop
  * conn.c    one connection: admission, deadlines, the gate in front of evhttp, its end
+ * route.c   which path is which service
  * answer.c  one request: route, decision, conditions, octets
+ * post.c    what is answered to a POST
  * files.c   opening files and their validators
  * peers.c   how many connections an address has
  *
@@ -110,10 +112,16 @@ struct ra_server {
     atomic_uint connections;
     int ssl_index; /* of the connection in an SSL */
 
-    pthread_mutex_t lock; /* for what follows */
+    pthread_mutex_t lock; /* for what follows, up to url_base */
     SSL_CTX *tls;
     dot2_trust *trust;
     char *policy_file, *chain_file; /* NULL = not served */
+    ra_keys *keys;                  /* NULL = no POST, no Secured form */
+    char *url_base;                 /* NULL = from the newest certificate */
+
+    char *paths[RA_ROUTES]; /* NULL = no such service */
+    char *crl_file;
+    uint64_t *psids[SCMS_PROVISION_APP + 1];
 
     struct ra_loop *loops;
     uint16_t port;
@@ -125,27 +133,19 @@ void ra_loop_ended(struct ra_loop *loop);
 
 /* ---- conn.c -------------------------------------------------------------------------------- */
 
-enum ra_route {
-    RA_ROUTE_NONE = 0,
-    RA_ROUTE_APPLICATION,
-    RA_ROUTE_IDENTITY,
-    RA_ROUTE_BATCH,
-    RA_ROUTE_INFO,
-    RA_ROUTE_POLICY,
-    RA_ROUTE_CHAIN
-};
-
 /* What is wrong with a request before anybody looks at who sent it. */
 enum ra_early {
     RA_EARLY_NONE = 0,
     RA_EARLY_URL,
     RA_EARLY_METHOD,
-    RA_EARLY_TOO_LARGE
+    RA_EARLY_TOO_LARGE,
+    RA_EARLY_EMPTY,
+    RA_EARLY_TYPE
 };
 
 enum ra_conn_state {
     RA_CONN_HEAD = 0, /* the head of a request is awaited or incomplete */
-    RA_CONN_BODY,     /* its body is; it is read and dropped */
+    RA_CONN_BODY,     /* its body is; that of a POST is kept, any other dropped */
     RA_CONN_BUSY,     /* evhttp has the request */
     RA_CONN_DEAD      /* nothing more is read */
 };
@@ -171,6 +171,7 @@ struct ra_answer {                  /* one request, from evhttp's call to the la
     bool part, refused;
     uint8_t hashedid8[8];
     bool has_hashedid8;
+    char request_hash[17]; /* of an accepted provisioning request */
 };
 
 struct ra_conn {
@@ -191,6 +192,8 @@ struct ra_conn {
 
     struct evbuffer *held;    /* received, not yet let through */
     struct evbuffer *cleared; /* a head that was let through, until its body is read */
+    struct evbuffer *body;    /* of a POST */
+    bool keep_body, expects;  /* expects: 100 Continue before it sends the body */
     size_t searched;
     uint64_t body_left;
     enum ra_route route;
@@ -217,12 +220,35 @@ void ra_conn_closed(struct evhttp_connection *evcon, void *conn);
 void ra_conn_line(const struct ra_conn *conn, struct ra_line *line, const char *event,
                   const char *reason);
 
+/* ---- route.c ------------------------------------------------------------------------------- */
+
+bool ra_routes_init(struct ra_server *server, const struct ra_server_config *config, char *text,
+                    size_t text_size);
+enum ra_route ra_route_find(const struct ra_server *server, const char *target, size_t size);
+bool ra_route_is_post(enum ra_route route);
+const char *ra_route_service(enum ra_route route); /* for the log */
+/* certDLURL for a kind of request; false if it has no room, or the certificate no name. */
+bool ra_url(const struct ra_server *server, const ra_keys *keys, uint32_t now,
+            enum scms_provision kind, char url[256]);
+bool ra_urls_valid(const struct ra_server *server, const ra_keys *keys, uint32_t now, char *text,
+                   size_t text_size);
+
 /* ---- answer.c ------------------------------------------------------------------------------ */
 
-enum ra_route ra_route_find(const char *target, size_t size);
+/* A refusal: 500, or qa_status in stage QA, with the published code; the connection ends. */
+void ra_refuse(struct ra_conn *conn, const char *reason, int code, int qa_status,
+               const char *detail);
+void ra_refuse_decision(struct ra_conn *conn, const struct ra_decision *decision);
+/* Everything that a decision depends on; in->trust is freed and in->keys released by _clear. */
+bool ra_authorise_fill(struct ra_conn *conn, struct ra_authorise *in, struct ra_decision *decision);
+void ra_authorise_clear(struct ra_authorise *in);
 /* evhttp's callback for every request. */
 void ra_answer_request(struct evhttp_request *request, void *loop);
 /* Frees what an answer holds; request has been or will be freed by evhttp unless it is orphaned. */
 void ra_answer_abort(struct ra_conn *conn);
+
+/* ---- post.c -------------------------------------------------------------------------------- */
+
+void ra_answer_post(struct ra_conn *conn);
 
 #endif
