@@ -252,7 +252,9 @@ static void other_paths(void **state)
         "\\..\\..\\etc\\passwd",
         "/download/batch/..;/info",
         "/[",
-        "/provision-application-certificate",
+        "/provision-application-certificate/",
+        "/provision-application-certificates",
+        "/download-crl/",
     };
     struct served *served = *state;
 
