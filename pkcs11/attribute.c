@@ -10,8 +10,8 @@
 /* More objects than this under one URI is a token that answers nonsense. */
 #define MOST_OBJECTS 65536
 
-CK_RV p11_search(struct p11_op *op, const CK_ATTRIBUTE *want, size_t count,
-                 CK_OBJECT_HANDLE **handles, size_t *found)
+static CK_RV search_once(struct p11_op *op, const CK_ATTRIBUTE *want, size_t count,
+                         CK_OBJECT_HANDLE **handles, size_t *found)
 {
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE template[6] = {{CKA_TOKEN, &yes, sizeof(yes)}};
@@ -58,6 +58,41 @@ CK_RV p11_search(struct p11_op *op, const CK_ATTRIBUTE *want, size_t count,
     *handles = list;
     *found = used;
     return CKR_OK;
+}
+
+/* How many copies of keys were begun, and whether one is being made now. */
+static bool copying(struct p11_token *token, unsigned long *copies)
+{
+    bool now;
+
+    pthread_mutex_lock(&token->lock);
+    *copies = token->copies;
+    now = token->copy_busy;
+    pthread_mutex_unlock(&token->lock);
+    return now;
+}
+
+/*
+ * SoftHSM shows an object that C_CopyObject is making before it is one of the session: for a moment
+ * there are two token objects of one name. More than one match counts only if no copy was in the
+ * making meanwhile.
+ */
+CK_RV p11_search(struct p11_op *op, const CK_ATTRIBUTE *want, size_t count,
+                 CK_OBJECT_HANDLE **handles, size_t *found)
+{
+    unsigned long before, after;
+
+    for (;;) {
+        bool busy = copying(op->token, &before);
+        CK_RV rv = search_once(op, want, count, handles, found);
+
+        busy = copying(op->token, &after) || busy || before != after;
+        if (rv != CKR_OK || *found < 2 || !busy || p11_op_expired(op))
+            return rv;
+        OPENSSL_free(*handles);
+        *handles = NULL;
+        p11_op_pause(op, 1);
+    }
 }
 
 CK_RV p11_attribute(struct p11_op *op, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,

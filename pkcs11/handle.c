@@ -119,6 +119,7 @@ static bool claim_copy(struct p11_op *op, p11_key *key)
         use_copy(op);
         key->copying = true;
         token->copy_busy = true;
+        token->copies++;
     }
     pthread_mutex_unlock(&token->lock);
     return mine;

@@ -240,7 +240,8 @@ struct p11_token {
     unsigned idle_count, open_count, limit;
     bool copy_reserved; /* one of `limit` is kept for the copies of keys */
     bool login_open, logged_in, copy_open, copy_busy;
-    bool login_lost; /* the PIN that was right is refused now; what needs the login fails */
+    unsigned long copies; /* begun so far: a search that saw one half made is done again */
+    bool login_lost;      /* the PIN that was right is refused now; what needs the login fails */
     CK_SESSION_HANDLE login_session; /* holds the login, used for nothing else */
     unsigned copy_users[2];          /* operations on copies, by the generation's lowest bit */
     CK_SESSION_HANDLE copy_session;  /* holds the copies of keys, used for nothing else */
