@@ -8,7 +8,7 @@
 #include "apps/app.h"
 #include "apps/dot2hsm/commands.h"
 #include "apps/dot2hsm/json.h"
-#include "apps/dot2hsm/lab.h"
+#include "apps/dot2hsm/lab_run.h"
 #include "apps/dot2hsm/support.h"
 
 static const char usage[] =
@@ -312,6 +312,7 @@ int cmd_lab(int argc, char **argv)
 {
     static const struct command commands[] = {
         {"init", "make a complete test PKI in a directory", lab_init},
+        {"run", "the CAs behind its RA: answer requests", lab_run},
     };
 
     return command_run(commands, sizeof(commands) / sizeof(commands[0]),

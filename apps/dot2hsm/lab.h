@@ -96,9 +96,14 @@ int lab_make_x509(struct lab *lab);
 int lab_make_dot2(struct lab *lab);
 /* toBeSigned of one of them by the published profile, less verifyKeyIndicator. False: no memory. */
 bool lab_profile(const struct lab *lab, enum lab_cert which, ToBeSignedCertificate_t *body);
+/* Its parts that other certificates have too: all of the USA; a P-256 key, compressed. */
+#define LAB_COUNTRY 840
+bool lab_set_region(coer_arena *arena, ToBeSignedCertificate_t *body);
+bool lab_set_encryption(coer_arena *arena, const EVP_PKEY *key, ToBeSignedCertificate_t *body);
 /* The file in the lab and what a person calls it. */
 const char *lab_cert_file(enum lab_cert which);
 const char *lab_cert_title(enum lab_cert which);
+const char *lab_cert_key_file(enum lab_cert which);
 
 /* ---- lab_files.c ---- */
 #define LAB_CHAIN_FILE "ra/local_certificate_chains_01_01.oer"

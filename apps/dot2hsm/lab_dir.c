@@ -14,7 +14,8 @@
 #include "apps/dot2hsm/lab.h"
 
 /* All that a lab has at its top; --force removes these and nothing else. */
-static const char *const directories[] = {"ca", "trust", "ra", "rse", "obe"};
+static const char *const directories[] = {"ca", "eca", "trust", "ra", "rse", "obe"};
+static const char *const inner_directories[] = {"ra/download", "eca/requests", "eca/responses"};
 static const char *const files[] = {"ra.conf", "rse.conf", "ee.conf", "obe.conf", "README"};
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -148,8 +149,8 @@ int lab_dir_make(struct lab *lab)
         result = lab_write(lab, "README", readme, sizeof(readme) - 1, 0644);
     for (size_t i = 0; result == APP_OK && i < COUNT(directories); i++)
         result = make_directory(lab_path(lab, directories[i], path));
-    if (result == APP_OK)
-        result = make_directory(lab_path(lab, "ra/download", path));
+    for (size_t i = 0; result == APP_OK && i < COUNT(inner_directories); i++)
+        result = make_directory(lab_path(lab, inner_directories[i], path));
     return result;
 }
 

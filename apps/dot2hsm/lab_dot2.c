@@ -32,6 +32,11 @@ const char *lab_cert_title(enum lab_cert which)
     return table[which].title;
 }
 
+const char *lab_cert_key_file(enum lab_cert which)
+{
+    return table[which].key_file;
+}
+
 static int make_keys(struct lab *lab)
 {
     int result = APP_OK;

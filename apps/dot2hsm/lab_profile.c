@@ -10,13 +10,14 @@
 
 #include "asn1/types.h"
 
-#define COUNTRY_USA 840
-
 /* The published psids of the RA's request permissions; every device's are among them. */
 static const long ra_psids[] = {
     0x20,     0x26,     0x27,     0x80,     0x81,     0x82,     0x83,     0x87,     0x4082,
     0x204083, 0x204088, 0x204089, 0x20408a, 0x20408b, 0x20408c, 0x20408d, 0x20408e, 0x20408f,
     0x204090, 0x204091, 0x204092, 0x204093, 0x204094, 0x204095, 0x204096, 0x204097};
+/* The pseudonym certificates of this week begin with it, and must not begin before their issuer. */
+#define CA_EARLIER 604800
+
 static const long rse_psids[] = {0x80, 0x82, 0x83, 0x87};
 static const long obe_psids[] = {0x20, 0x26};
 static const long scms_psids[] = {0x23};
@@ -160,17 +161,17 @@ static bool set_duration(Duration_t *duration, Duration_PR unit, long value)
     }
 }
 
-static bool set_region(const struct lab *lab, ToBeSignedCertificate_t *body)
+bool lab_set_region(coer_arena *arena, ToBeSignedCertificate_t *body)
 {
-    IdentifiedRegion_t *country = coer_arena_alloc(lab->arena, sizeof(*country));
+    IdentifiedRegion_t *country = coer_arena_alloc(arena, sizeof(*country));
 
-    body->region = coer_arena_alloc(lab->arena, sizeof(*body->region));
+    body->region = coer_arena_alloc(arena, sizeof(*body->region));
     if (country == NULL || body->region == NULL)
         return false;
     country->present = IdentifiedRegion_PR_countryOnly;
-    country->choice.countryOnly = COUNTRY_USA;
+    country->choice.countryOnly = LAB_COUNTRY;
     body->region->present = GeographicRegion_PR_identifiedRegion;
-    return coer_list_add(lab->arena, &body->region->choice.identifiedRegion, country);
+    return coer_list_add(arena, &body->region->choice.identifiedRegion, country);
 }
 
 static bool set_app(const struct lab *lab, const struct profile *profile,
@@ -234,15 +235,13 @@ static bool set_group(const struct lab *lab, const struct group *group,
     return coer_list_add(lab->arena, *permissions, made);
 }
 
-/* The compressed point of a P-256 key as an EccP256CurvePoint. */
-static bool set_encryption(const struct lab *lab, const EVP_PKEY *key,
-                           ToBeSignedCertificate_t *body)
+bool lab_set_encryption(coer_arena *arena, const EVP_PKEY *key, ToBeSignedCertificate_t *body)
 {
     uint8_t point[49];
     size_t size = 0;
     EccP256CurvePoint_t *to;
 
-    body->encryptionKey = coer_arena_alloc(lab->arena, sizeof(*body->encryptionKey));
+    body->encryptionKey = coer_arena_alloc(arena, sizeof(*body->encryptionKey));
     if (body->encryptionKey == NULL || dot2_public_point(key, point, &size) != DOT2_OK ||
         size != 33)
         return false;
@@ -251,7 +250,7 @@ static bool set_encryption(const struct lab *lab, const EVP_PKEY *key,
     to = &body->encryptionKey->publicKey.choice.eciesNistP256;
     to->present =
         point[0] == 2 ? EccP256CurvePoint_PR_compressed_y_0 : EccP256CurvePoint_PR_compressed_y_1;
-    return coer_octets(lab->arena,
+    return coer_octets(arena,
                        point[0] == 2 ? &to->choice.compressed_y_0 : &to->choice.compressed_y_1,
                        point + 1, 32);
 }
@@ -266,9 +265,11 @@ bool lab_profile(const struct lab *lab, enum lab_cert which, ToBeSignedCertifica
     coer_octets_view(&body->id.choice.name, name, strlen(name));
     body->crlSeries = profile->crl_series;
     body->validityPeriod.start = lab->start;
+    if (which <= LAB_PCA)
+        body->validityPeriod.start -= CA_EARLIER;
     if (!set_craca(lab, which, body) ||
         !set_duration(&body->validityPeriod.duration, profile->unit, profile->duration) ||
-        !set_region(lab, body) || !set_app(lab, profile, body))
+        !lab_set_region(lab->arena, body) || !set_app(lab, profile, body))
         return false;
     if (profile->has_issue && !set_group(lab, &profile->issue, &body->certIssuePermissions))
         return false;
@@ -280,7 +281,8 @@ bool lab_profile(const struct lab *lab, enum lab_cert which, ToBeSignedCertifica
             return false;
     }
     if (profile->encryption &&
-        !set_encryption(lab, which == LAB_RA ? lab->ra_encryption.key : lab->keys[which].key, body))
+        !lab_set_encryption(lab->arena,
+                            which == LAB_RA ? lab->ra_encryption.key : lab->keys[which].key, body))
         return false;
     return true;
 }
