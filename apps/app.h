@@ -71,8 +71,8 @@ int app_file_write(const char *path, const uint8_t *octets, size_t size, unsigne
  * APP_USAGE with file, section and key otherwise.
  */
 struct app_conf_key {
-    const char *section;
-    const char *key; /* NULL: the options of the provider, dot2hsm-provider(7) */
+    const char *section; /* "name *": every section "name ANYTHING" */
+    const char *key;     /* NULL: the options of the provider, dot2hsm-provider(7) */
 };
 int app_conf_load(const char *path, const struct app_conf_key *known, size_t count, CONF **conf);
 

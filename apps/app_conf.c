@@ -5,10 +5,19 @@
 #include <openssl/err.h>
 #include <openssl/safestack.h>
 
+static bool section_is(const char *known, const char *section)
+{
+    size_t size = strlen(known);
+
+    if (size < 2 || strcmp(known + size - 2, " *") != 0)
+        return strcmp(known, section) == 0;
+    return strncmp(known, section, size - 1) == 0 && section[size - 1] != '\0';
+}
+
 static bool section_known(const char *section, const struct app_conf_key *known, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(known[i].section, section) == 0)
+        if (section_is(known[i].section, section))
             return true;
     }
     return false;
@@ -18,7 +27,7 @@ static bool key_known(const char *section, const char *key, const struct app_con
                       size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(known[i].section, section) == 0 &&
+        if (section_is(known[i].section, section) &&
             (known[i].key == NULL ? app_provider_option_known(key)
                                   : strcmp(known[i].key, key) == 0))
             return true;

@@ -195,6 +195,10 @@ static int write_ra(const struct lab *lab)
 
     put(&text, "# dot2hsm-ra, of a lab: see README.\n");
     put_provider(&text, lab, &lab->ra_token);
+    put(&text, "[ra-key lab]\n");
+    put(&text, "certificate = %s/%s\n", lab->dir, lab_cert_file(LAB_RA));
+    put(&text, "sign-key = \"%s\"\n", lab->keys[LAB_RA].uri);
+    put(&text, "decrypt-key = \"%s\"\n\n", lab->ra_encryption.uri);
     put(&text, "[ra]\n");
     put(&text, "address = 127.0.0.1\n");
     put(&text, "port = %u\n", lab->port != 0 ? lab->port : 8892);
@@ -207,6 +211,7 @@ static int write_ra(const struct lab *lab)
     put(&text, "chain-file = %s/%s\n", lab->dir, LAB_CHAIN_FILE);
     put(&text, "policy-file = %s/%s\n", lab->dir, LAB_POLICY_FILE);
     put(&text, "stage = QA\n");
+    put(&text, "url-base = https://%s:%u\n", lab->host, lab->port != 0 ? lab->port : 8892);
     return lab_write(lab, "ra.conf", text.data, text.used, 0644);
 }
 

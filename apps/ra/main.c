@@ -20,14 +20,14 @@
 
 static const char usage[] =
     "Usage: dot2hsm-ra [--check] CONFIG\n"
-    "Serve downloads of a registration authority over HTTPS.\n"
+    "Serve requests and downloads of a registration authority over HTTPS.\n"
     "\n"
     "  --check    read the configuration, open keys, certificates and store, then end\n"
     "  --version  print the version\n"
     "  --help     print this\n"
     "\n"
-    "SIGHUP reads certificates, the TLS key, policy and chain file names anew and opens the log\n"
-    "again; SIGTERM and SIGINT finish open requests. CONFIG is described in dot2hsm-ra(8).\n"
+    "SIGHUP reads certificates, keys, policy and chain file names anew and opens the log again;\n"
+    "SIGTERM and SIGINT finish open requests. CONFIG is described in dot2hsm-ra(8).\n"
     "\n"
     "Exit codes: 0 ended as asked, 2 usage or configuration, 3 the HSM, the store or the port\n"
     "cannot be reached.\n";
@@ -40,8 +40,13 @@ struct program {
     EVP_PKEY *key;
     SSL_CTX *tls;
     dot2_trust *trust;
+    ra_keys *keys;
     ra_store *store;
-    ra_server *server;
+    struct service {
+        ra_server *server;
+        pthread_t thread;
+        bool running;
+    } ra, crl; /* crl.server NULL: not served */
     sigset_t signals;
 };
 
@@ -102,7 +107,8 @@ static int open_all(struct program *program)
     program->trust = ra_app_trust(program->crypto, &program->config);
     if (program->trust == NULL)
         return APP_USAGE;
-    return open_store(program);
+    code = ra_app_keys(program->libctx, program->crypto, &program->config, &program->keys);
+    return code == APP_OK ? open_store(program) : code;
 }
 
 /* A file that says that the server is ready, for whoever waits for it. */
@@ -124,25 +130,31 @@ static void reload(struct program *program)
     EVP_PKEY *key = NULL;
     SSL_CTX *tls = NULL;
     dot2_trust *trust = NULL;
+    ra_keys *keys = NULL;
     char text[400];
 
     ra_app_log_reopen();
     if (ra_app_config_load(program->path, &config) != APP_OK ||
         open_tls(program, &config, &key, &tls) != APP_OK ||
-        (trust = ra_app_trust(program->crypto, &config)) == NULL) {
+        (trust = ra_app_trust(program->crypto, &config)) == NULL ||
+        ra_app_keys(program->libctx, program->crypto, &config, &keys) != APP_OK) {
         ra_app_say(LOG_ERR, "event=not_reloaded detail=\"the configuration has a mistake (see "
                             "stderr); what was in force stays\"");
         goto out;
     }
-    if (ra_server_set_files(program->server, config.server.policy_file, config.server.chain_file,
+    if (ra_server_set_keys(program->ra.server, keys, text, sizeof text) != 0 ||
+        ra_server_set_files(program->ra.server, config.server.policy_file, config.server.chain_file,
                             text, sizeof text) != 0) {
         ra_app_say(LOG_ERR, "event=not_reloaded detail=\"%s\"", text);
         goto out;
     }
-    ra_server_set_trust(program->server, trust);
-    ra_server_set_tls(program->server, tls);
+    ra_server_set_trust(program->ra.server, trust);
+    ra_server_set_tls(program->ra.server, tls);
+    if (program->crl.server != NULL)
+        ra_server_set_tls(program->crl.server, tls);
     ra_app_say(LOG_NOTICE, "event=reloaded tls_key=\"%s\"", config.tls_key);
 out:
+    ra_keys_free(keys);
     dot2_trust_free(trust);
     SSL_CTX_free(tls);
     EVP_PKEY_free(key);
@@ -152,49 +164,92 @@ out:
 
 static void *run(void *arg)
 {
-    struct program *program = arg;
+    struct service *service = arg;
 
-    ra_server_run(program->server);
+    ra_server_run(service->server);
     /* However it ended: main waits for signals. */
     kill(getpid(), SIGTERM);
     return NULL;
 }
 
-static int serve(struct program *program)
+static int service_start(struct program *program, const struct ra_server_config *config,
+                         struct service *service)
 {
-    struct ra_app_config *config = &program->config;
-    pthread_t thread;
-    char text[400];
-    int signal_number, code;
+    char text[400] = "";
 
-    config->server.log = ra_app_log;
-    program->server = ra_server_new(&config->server, program->crypto, program->tls, program->trust,
+    service->server = ra_server_new(config, program->crypto, program->tls, program->trust,
                                     program->store, text, sizeof text);
-    if (program->server == NULL) {
+    if (service->server == NULL) {
         app_error("%s", text);
         return APP_UNREACHABLE;
     }
-    if (pthread_create(&thread, NULL, run, program) != 0) {
+    if (pthread_create(&service->thread, NULL, run, service) != 0) {
         app_error("no thread can be made");
         return APP_UNREACHABLE;
     }
-    ra_app_say(LOG_NOTICE, "event=started port=%u tls_key=\"%s\" stage=%s",
-               ra_server_port(program->server), config->tls_key,
-               config->server.stage == RA_STAGE_QA ? "QA" : "PROD");
-    code = write_number(config->pid_file, (unsigned long)getpid());
+    service->running = true;
+    return APP_OK;
+}
+
+static void service_stop(struct service *service)
+{
+    if (service->running)
+        ra_server_stop(service->server);
+}
+
+static void service_join(struct service *service)
+{
+    if (service->running)
+        pthread_join(service->thread, NULL);
+    service->running = false;
+}
+
+static int start_all(struct program *program)
+{
+    struct ra_app_config *config = &program->config;
+    int code;
+
+    config->server.keys = program->keys;
+    code = service_start(program, &config->server, &program->ra);
+    if (code == APP_OK && config->crl.crl_file != NULL)
+        code = service_start(program, &config->crl, &program->crl);
+    if (code != APP_OK)
+        return code;
+    ra_app_say(LOG_NOTICE, "event=started port=%u tls_key=\"%s\" stage=%s ra_keys=%zu",
+               ra_server_port(program->ra.server), config->tls_key,
+               config->server.stage == RA_STAGE_QA ? "QA" : "PROD", config->key_count);
+    if (program->crl.server != NULL) {
+        ra_app_say(LOG_NOTICE, "event=started service=crl port=%u",
+                   ra_server_port(program->crl.server));
+        code = write_number(config->crl_port_file, ra_server_port(program->crl.server));
+    }
     if (code == APP_OK)
-        code = write_number(config->port_file, ra_server_port(program->server));
+        code = write_number(config->pid_file, (unsigned long)getpid());
+    if (code == APP_OK)
+        code = write_number(config->port_file, ra_server_port(program->ra.server));
+    return code;
+}
+
+static int serve(struct program *program)
+{
+    struct ra_app_config *config = &program->config;
+    const char *const files[] = {config->port_file, config->pid_file, config->crl_port_file};
+    int signal_number, code = start_all(program);
+
     while (code == APP_OK && sigwait(&program->signals, &signal_number) == 0 &&
            signal_number == SIGHUP)
         reload(program);
-    ra_app_say(LOG_NOTICE, "event=stopping");
-    ra_server_stop(program->server);
-    pthread_join(thread, NULL);
-    if (config->port_file != NULL)
-        unlink(config->port_file);
-    if (config->pid_file != NULL)
-        unlink(config->pid_file);
-    ra_app_say(LOG_NOTICE, "event=stopped");
+    if (program->ra.running)
+        ra_app_say(LOG_NOTICE, "event=stopping");
+    service_stop(&program->ra);
+    service_stop(&program->crl);
+    service_join(&program->ra);
+    service_join(&program->crl);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (files[i] != NULL && program->ra.server != NULL)
+            unlink(files[i]);
+    if (program->ra.server != NULL)
+        ra_app_say(LOG_NOTICE, "event=stopped");
     return code;
 }
 
@@ -214,7 +269,9 @@ static void harden(void)
 
 static void close_all(struct program *program)
 {
-    ra_server_free(program->server);
+    ra_server_free(program->crl.server);
+    ra_server_free(program->ra.server);
+    ra_keys_free(program->keys);
     ra_store_close(program->store);
     dot2_trust_free(program->trust);
     SSL_CTX_free(program->tls);

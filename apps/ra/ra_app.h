@@ -1,8 +1,8 @@
 /*
  * ra_app.h: the parts of dot2hsm-ra among themselves.
  *
- * config.c  the file, section [ra]
- * setup.c   what is made from it: TLS, trust
+ * config.c  the file, sections [ra] and [ra-key NAME]; config_value.c: one value of it
+ * setup.c   what is made from it: TLS, trust, keys
  * log.c     where lines go
  * main.c    start, signals, end
  */
@@ -14,18 +14,55 @@
 
 #include <openssl/ssl.h>
 
+#define RA_APP_KEYS 16
+
+/* A section [ra-key NAME]. */
+struct ra_app_key {
+    const char *section;
+    const char *certificate, *sign, *decrypt; /* sign may be NULL */
+};
+
 struct ra_app_config {
     CONF *conf; /* owns every string below */
     const char *tls_certificate, *tls_key;
     const char *anchors, *certificates; /* lists of files and directories */
     const char *store, *log, *port_file, *pid_file;
     struct ra_server_config server;
+    struct ra_server_config crl; /* crl.crl_file NULL: no such service */
+    const char *crl_port_file;
+    struct ra_app_key keys[RA_APP_KEYS];
+    size_t key_count;
+    uint64_t *psids[SCMS_PROVISION_APP + 1];
 };
 
 /* Reads and checks the file; an enum app_exit, with the reason on stderr. */
 int ra_app_config_load(const char *path, struct ra_app_config *config);
 void ra_app_config_clear(struct ra_app_config *config);
 
+/* ---- config_value.c: values of the file; each says what is wrong, and sets failed ---- */
+
+struct ra_app_reader {
+    const char *path;
+    const CONF *conf;
+    const char *section;
+    bool failed;
+};
+const char *ra_app_get(struct ra_app_reader *reader, const char *key);
+const char *ra_app_require(struct ra_app_reader *reader, const char *key);
+/* A decimal number from min to max; otherwise is what holds without the key. */
+unsigned long ra_app_number(struct ra_app_reader *reader, const char *key, unsigned long min,
+                            unsigned long max, unsigned long otherwise);
+/* 0 for the first, which holds without the key, 1 for the second. */
+int ra_app_one_of(struct ra_app_reader *reader, const char *key, const char *first,
+                  const char *second);
+/* A list of numbers, decimal or 0x..., separated by commas; OPENSSL_free'd by the caller. */
+uint64_t *ra_app_numbers(struct ra_app_reader *reader, const char *key, size_t *count);
+
+/* ---- setup.c ---- */
+
+/* An enum app_exit; *keys is NULL if none are configured. */
+int ra_app_keys(OSSL_LIB_CTX *libctx, dot2_crypto *crypto, const struct ra_app_config *config,
+                ra_keys **keys);
 /* Both say on stderr and in the log what is wrong. */
 SSL_CTX *ra_app_tls(OSSL_LIB_CTX *libctx, const struct ra_app_config *config, EVP_PKEY *key);
 dot2_trust *ra_app_trust(dot2_crypto *crypto, const struct ra_app_config *config);

@@ -1,5 +1,5 @@
 /*
- * setup.c: TLS and trust from what the configuration names.
+ * setup.c: TLS, trust and the RA's own keys from what the configuration names.
  */
 #include "apps/ra/ra_app.h"
 
@@ -138,4 +138,61 @@ dot2_trust *ra_app_trust(dot2_crypto *crypto, const struct ra_app_config *config
 fail:
     dot2_trust_free(adding.trust);
     return NULL;
+}
+
+static int open_key(OSSL_LIB_CTX *libctx, dot2_crypto *crypto, const struct ra_app_key *names,
+                    struct ra_key *key)
+{
+    struct dot2_error error = {0};
+    uint8_t *octets = NULL;
+    size_t size;
+    enum dot2_status status;
+    int code = app_file_read(names->certificate, CERTIFICATE_MAX, &octets, &size);
+
+    if (code != APP_OK)
+        return APP_USAGE;
+    status = dot2_cert_new(crypto, octets, size, &key->cert, &error);
+    OPENSSL_free(octets);
+    if (status != DOT2_OK) {
+        app_error("%s: %s, %s, octet %zu: %s", names->certificate, dot2_status_name(status),
+                  error.field[0] == '\0' ? "Certificate" : error.field, error.offset,
+                  error.detail[0] == '\0' ? dot2_status_text(status) : error.detail);
+        return APP_USAGE;
+    }
+    if (names->sign != NULL)
+        code = app_key_open(libctx, names->sign, &key->sign);
+    if (code == APP_OK)
+        code = app_key_open(libctx, names->decrypt, &key->decrypt);
+    return code;
+}
+
+int ra_app_keys(OSSL_LIB_CTX *libctx, dot2_crypto *crypto, const struct ra_app_config *config,
+                ra_keys **keys)
+{
+    struct ra_key list[RA_APP_KEYS] = {{0}};
+    struct dot2_error error = {0};
+    size_t which = 0;
+    int code = APP_OK;
+
+    *keys = NULL;
+    for (size_t i = 0; code == APP_OK && i < config->key_count; i++)
+        code = open_key(libctx, crypto, &config->keys[i], &list[i]);
+    if (code == APP_OK && config->key_count > 0 &&
+        ra_keys_new(crypto, list, config->key_count, keys, &which, &error) != DOT2_OK) {
+        const struct ra_app_key *names = &config->keys[which];
+
+        app_error_openssl("[%s] (certificate %s, sign-key %s, decrypt-key %s): %s, %s: %s",
+                          names->section, names->certificate,
+                          names->sign == NULL ? "none" : names->sign, names->decrypt,
+                          dot2_status_name(error.status), error.field,
+                          error.detail[0] == '\0' ? dot2_status_text(error.status) : error.detail);
+        code = error.status == DOT2_E_PROVIDER || error.status == DOT2_E_CRYPTO ? APP_UNREACHABLE
+                                                                                : APP_USAGE;
+    }
+    for (size_t i = 0; i < RA_APP_KEYS; i++) {
+        dot2_cert_free(list[i].cert);
+        EVP_PKEY_free(list[i].sign);
+        EVP_PKEY_free(list[i].decrypt);
+    }
+    return code;
 }

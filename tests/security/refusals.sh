@@ -154,7 +154,7 @@ echo "-- header"
 refused "no Download-Req" header_missing 5058
 refused "not Base64" header_base64 5070 -H "Download-Req: !!!not*base64"
 refused "Base64 of garbage" request_malformed 5070 -H "Download-Req: $(head -c 200 /dev/zero | base64 -w0)"
-refused "the encrypted form" request_encrypted 5067 -H "Download-Req: $(printf '\003\202\001\001' | base64 -w0)"
+refused "an encrypted form that is cut off" request_malformed 5070 -H "Download-Req: $(printf '\003\202\001\001' | base64 -w0)"
 refused "over 8,192 octets" header_too_long 5070 \
     -H "Download-Req: $(head -c 6200 /dev/urandom | base64 -w0)"
 serve_good
