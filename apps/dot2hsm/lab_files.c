@@ -1,93 +1,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#include "apps/dot2hsm/lab.h"
+#include "apps/dot2hsm/lab_run.h"
 #include "apps/dot2hsm/support.h"
-#include "protocol/ra/ra.h"
 
 #include "asn1/types.h"
 
 #define SAMPLE_SIZE ((size_t)256 << 10)
 #define SECOND_SIZE ((size_t)4 << 10)
 #define FILE_MAX ((size_t)1 << 30)
-
-/* ---- a zip file with one stored entry (APPNOTE 6.3: local header, central directory, end) ---- */
-
-static uint32_t crc32_of(const uint8_t *data, size_t size)
-{
-    uint32_t crc = 0xffffffff;
-
-    for (size_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
-    }
-    return ~crc;
-}
-
-static uint8_t *put16(uint8_t *to, uint32_t value)
-{
-    to[0] = (uint8_t)value;
-    to[1] = (uint8_t)(value >> 8);
-    return to + 2;
-}
-
-static uint8_t *put32(uint8_t *to, uint32_t value)
-{
-    return put16(put16(to, value), value >> 16);
-}
-
-/* What the local header and the central directory have in common. */
-static uint8_t *put_entry(uint8_t *to, uint32_t crc, size_t size, size_t name_size)
-{
-    to = put16(to, 10);   /* version needed: 1.0 */
-    to = put16(to, 0);    /* flags */
-    to = put16(to, 0);    /* method: stored */
-    to = put16(to, 0);    /* time: 00:00 */
-    to = put16(to, 0x21); /* date: 1980-01-01, the first there is */
-    to = put32(to, crc);
-    to = put32(to, (uint32_t)size);
-    to = put32(to, (uint32_t)size);
-    to = put16(to, (uint32_t)name_size);
-    return put16(to, 0); /* no extra field */
-}
-
-/* *zip is OPENSSL_free'd by the caller; NULL if there is no memory. */
-static uint8_t *make_zip(const char *name, const uint8_t *data, size_t size, size_t *zip_size)
-{
-    size_t name_size = strlen(name);
-    uint8_t *zip = OPENSSL_zalloc(size + 2 * name_size + 30 + 46 + 22), *to = zip;
-    uint32_t crc = crc32_of(data, size), directory;
-
-    if (zip == NULL)
-        return NULL;
-    to = put32(to, 0x04034b50);
-    to = put_entry(to, crc, size, name_size);
-    memcpy(to, name, name_size);
-    memcpy(to + name_size, data, size);
-    to += name_size + size;
-    directory = (uint32_t)(to - zip);
-    to = put32(to, 0x02014b50);
-    to = put16(to, 10);
-    to = put_entry(to, crc, size, name_size);
-    to += 14; /* no comment, disk 0, no attributes, header at 0 */
-    memcpy(to, name, name_size);
-    to += name_size;
-    to = put32(to, 0x06054b50);
-    to = put32(to, 0); /* disk 0, directory on disk 0 */
-    to = put16(to, 1);
-    to = put16(to, 1);
-    to = put32(to, (uint32_t)(to - zip) - 12 - directory);
-    to = put32(to, directory);
-    to = put16(to, 0); /* no comment */
-    *zip_size = (size_t)(to - zip);
-    return zip;
-}
 
 /* ---- files to download ---- */
 
@@ -108,8 +33,9 @@ static int make_download(const struct lab *lab, const char *from, size_t sample,
                          const char *name)
 {
     char path[LAB_PATH];
+    struct lab_zip_entry entry = {.size = sample};
     uint8_t *data = NULL, *zip = NULL;
-    size_t size = sample, zip_size = 0;
+    size_t size = 0, zip_size = 0;
     int result = APP_REFUSED;
 
     snprintf(path, sizeof(path), "ra/download/%s", name);
@@ -119,16 +45,17 @@ static int make_download(const struct lab *lab, const char *from, size_t sample,
             result = lab_write(lab, path, data, size, 0644);
         goto out;
     }
-    data = OPENSSL_malloc(size);
-    if (data != NULL && RAND_bytes(data, (int)size) > 0)
-        zip = make_zip(inner, data, size, &zip_size);
-    if (zip == NULL)
+    snprintf(entry.name, sizeof(entry.name), "%s", inner);
+    entry.octets = data = OPENSSL_malloc(sample);
+    if (data == NULL || RAND_bytes(data, (int)sample) <= 0)
         app_error_openssl("%s cannot be made", path);
     else
+        result = lab_zip_make(&entry, 1, &zip, &zip_size);
+    if (result == APP_OK)
         result = lab_write(lab, path, zip, zip_size, 0644);
 out:
     OPENSSL_free(data);
-    OPENSSL_free(zip);
+    free(zip);
     return result;
 }
 
