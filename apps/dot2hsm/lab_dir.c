@@ -211,6 +211,8 @@ static int write_ra(const struct lab *lab)
     put(&text, "chain-file = %s/%s\n", lab->dir, LAB_CHAIN_FILE);
     put(&text, "policy-file = %s/%s\n", lab->dir, LAB_POLICY_FILE);
     put(&text, "stage = QA\n");
+    put(&text, "# `dot2hsm lab run` is faster than a CA that has to be waited for an hour.\n");
+    put(&text, "certificate-delay = 2\n");
     put(&text, "url-base = https://%s:%u\n", lab->host, lab->port != 0 ? lab->port : 8892);
     return lab_write(lab, "ra.conf", text.data, text.used, 0644);
 }
