@@ -16,6 +16,7 @@
 #include "apps/dot2hsm/inspect.h"
 #include "apps/dot2hsm/json.h"
 #include "apps/dot2hsm/support.h"
+#include "apps/dot2hsm/verify_crl.h"
 #include "protocol/scms/scms.h"
 
 static const char usage[] =
@@ -27,8 +28,11 @@ static const char usage[] =
     "      --cert FILE|DIR   certificates that may stand between, and signers that a message "
     "names\n"
     "                        by digest; of a directory, every file that is a certificate\n"
+    "      --crl FILE        a SecuredCrl or CompositeCrl; hash-based lists revoke, linkage-based "
+    "ones\n"
+    "                        are named as not evaluated; may be repeated\n"
     "      --at TIME         when: ISO 8601 (2026-11-23T00:00:00Z) or Time32; default: now\n"
-    "      --only signature  leave out validity, permissions and region\n"
+    "      --only signature  leave out validity, permissions, region and revocation\n"
     "      --purpose WORD    what the end of the chain must be: any, or enrollment; default:\n"
     "                        enrollment for a Signed...Request, any otherwise\n"
     "      --json            as JSON\n"
@@ -38,8 +42,8 @@ static const char usage[] =
 #define FILES_MAX 64
 
 struct verify {
-    const char *roots[FILES_MAX], *certs[FILES_MAX];
-    size_t root_count, cert_count;
+    const char *roots[FILES_MAX], *certs[FILES_MAX], *crls[FILES_MAX];
+    size_t root_count, cert_count, crl_count;
     const char *purpose;
     bool signature_only, as_json;
     bool has_time;
@@ -108,7 +112,8 @@ static int add_directory(const dot2_crypto *crypto, dot2_trust *trust, const cha
     return APP_OK;
 }
 
-static int make_trust(const struct verify *what, dot2_crypto *crypto, dot2_trust **trust)
+static int make_trust(const struct verify *what, dot2_crypto *crypto, uint32_t time,
+                      dot2_trust **trust)
 {
     struct stat status;
     int result = APP_OK;
@@ -125,6 +130,8 @@ static int make_trust(const struct verify *what, dot2_crypto *crypto, dot2_trust
         else
             result = add_certificate(crypto, *trust, what->certs[i], false);
     }
+    for (size_t i = 0; result == APP_OK && i < what->crl_count; i++)
+        result = verify_crl_add(*trust, what->crls[i], time);
     return result;
 }
 
@@ -213,7 +220,8 @@ static void json_chain(struct json *json, const struct dot2_chain *chain)
  * comes out of it all the same, to which nobody has the private one. So the verdict says it.
  */
 static void report_valid(const struct verify *what, const char *path, const char *type,
-                         enum kind kind, const struct dot2_chain *chain)
+                         enum kind kind, const struct dot2_chain *chain, const dot2_trust *trust,
+                         uint32_t time)
 {
     bool unproven =
         kind == KIND_CERTIFICATE && dot2_cert_is_implicit(chain->certs[0]) && chain->depth > 1;
@@ -222,6 +230,7 @@ static void report_valid(const struct verify *what, const char *path, const char
     if (!what->as_json) {
         printf("%s: %s: valid%s\n", path, type, what->signature_only ? " (signatures only)" : "");
         print_chain(chain);
+        verify_crl_print(trust, time);
         if (unproven)
             printf("  An implicit certificate is proven only by a signature under it.\n");
         return;
@@ -233,6 +242,7 @@ static void report_valid(const struct verify *what, const char *path, const char
     json_bool(&json, "signatureOnly", what->signature_only);
     json_bool(&json, "proven", !unproven);
     json_chain(&json, chain);
+    verify_crl_json(trust, &json, time);
     json_end_object(&json);
     json_finish(&json);
 }
@@ -322,7 +332,7 @@ static int verify_file(const struct verify *what, const char *path)
     if (result == APP_OK)
         result = command_crypto(NULL, &libctx, &crypto);
     if (result == APP_OK)
-        result = make_trust(what, crypto, &trust);
+        result = make_trust(what, crypto, check.time, &trust);
     if (result != APP_OK)
         goto out;
     if (kind == KIND_CERTIFICATE)
@@ -335,7 +345,7 @@ static int verify_file(const struct verify *what, const char *path)
     if (type == NULL)
         type = input.type->name;
     if (status == DOT2_OK) {
-        report_valid(what, path, type, kind, &chain);
+        report_valid(what, path, type, kind, &chain, trust, check.time);
     } else {
         error.status = status;
         report_not_valid(what, path, type, &error);
@@ -355,7 +365,7 @@ out:
 static int add_path(const char **paths, size_t *count, const char *path)
 {
     if (*count == FILES_MAX) {
-        app_error("at most %d of --root and of --cert", FILES_MAX);
+        app_error("at most %d of --root, of --cert and of --crl", FILES_MAX);
         return APP_USAGE;
     }
     paths[(*count)++] = path;
@@ -370,6 +380,8 @@ static int take_option(struct verify *what, int option, const char *value)
         return add_path(what->roots, &what->root_count, value);
     case 'c':
         return add_path(what->certs, &what->cert_count, value);
+    case 'l':
+        return add_path(what->crls, &what->crl_count, value);
     case 'a':
         what->has_time = true;
         if (dot2_time32_parse(value, &what->time) == DOT2_OK)
@@ -398,11 +410,15 @@ static int take_option(struct verify *what, int option, const char *value)
 
 int cmd_verify(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"root", required_argument, NULL, 'r'},    {"cert", required_argument, NULL, 'c'},
-        {"at", required_argument, NULL, 'a'},      {"only", required_argument, NULL, 'o'},
-        {"purpose", required_argument, NULL, 'p'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"root", required_argument, NULL, 'r'},
+                                            {"cert", required_argument, NULL, 'c'},
+                                            {"crl", required_argument, NULL, 'l'},
+                                            {"at", required_argument, NULL, 'a'},
+                                            {"only", required_argument, NULL, 'o'},
+                                            {"purpose", required_argument, NULL, 'p'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     struct verify what = {0};
     int c, result;
 

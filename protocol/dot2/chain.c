@@ -297,8 +297,12 @@ enum dot2_status dot2_chain_verify(dot2_trust *trust, dot2_cert *cert,
         status = verify(&job, cert, check->purpose, NULL, &verdict);
     if (status != DOT2_OK)
         return status;
-    for (size_t i = 0; i < verdict->depth && !check->signature_only && status == DOT2_OK; i++)
+    for (size_t i = 0; i < verdict->depth && !check->signature_only && status == DOT2_OK; i++) {
         status = check_time(verdict->certs[i], check->time, error);
+        if (status == DOT2_OK)
+            status =
+                dot2_revocations_check(dot2_trust_revocations(trust), verdict->certs[i], error);
+    }
     if (status == DOT2_OK && check->purpose == DOT2_PURPOSE_ENROLLMENT && !check->signature_only &&
         verdict->depth < 2)
         status = dot2_fail(error, DOT2_E_PERMISSION, "Certificate.issuer",

@@ -61,7 +61,8 @@ enum dot2_status {
     DOT2_E_TIME,             /* outside Time32, or not a time */
     DOT2_E_MESSAGE,          /* decodes, but is not the message that is expected here */
     DOT2_E_NOT_RECIPIENT,    /* encrypted, but not to this certificate or key */
-    DOT2_E_DECRYPT           /* does not decrypt: altered, or encrypted to another key */
+    DOT2_E_DECRYPT,          /* does not decrypt: altered, or encrypted to another key */
+    DOT2_E_REVOKED           /* a certificate of the chain is on a CRL */
 };
 
 struct dot2_error {
@@ -440,5 +441,43 @@ enum dot2_status dot2_butterfly_private(const dot2_crypto *crypto, const EVP_PKE
                                         const uint8_t expansion[16], enum dot2_butterfly use,
                                         uint32_t i, uint32_t j, EVP_PKEY **key,
                                         struct dot2_error *error);
+
+/* ---- crl.c: certificate revocation lists (clause 7) --------------------------------------------
+ */
+
+struct dot2_crl_info {
+    uint8_t craca_id[8]; /* HashedId8 of the CRACA */
+    uint16_t series;
+    uint32_t issue_date, next_crl; /* Time32; a newer list was due at next_crl */
+    bool delta;
+    bool evaluated; /* of the HashedId10 kind; a linkage-based list is noted, and revokes nothing */
+    bool current;   /* false: older than what the trust has, or the same; nothing was changed */
+    size_t entries; /* 0 if not evaluated */
+};
+
+/*
+ * Takes a SecuredCrl, a signedData of CrlContents under PSID 0x100, at time (Time32). Its signer is
+ * verified through the trust, must have a CrlSsp for the series, and must be the CRACA or be issued
+ * by it. A full list replaces an older one of its CRACA and series, a delta adds to what is there.
+ * From then on dot2_chain_verify() answers DOT2_E_REVOKED for a chain with a certificate whose
+ * HashedId10 is on the list of the CRACA and series that it names, whatever is in the cache; with
+ * signature_only, revocation is left out too. That a list is overdue (next_crl) refuses nothing:
+ * the tolerance is a matter of policy. Other threads may be using the trust.
+ * info may be NULL. DOT2_E_MESSAGE: not a CRL, or nextCrl before issueDate. DOT2_E_NOT_YET_VALID:
+ * issueDate after time. DOT2_E_PERMISSION: not the signer's to say. Else as
+ * dot2_signed_data_verify().
+ */
+enum dot2_status dot2_trust_add_crl(dot2_trust *trust, const uint8_t *octets, size_t size,
+                                    uint32_t time, struct dot2_crl_info *info,
+                                    struct dot2_error *error);
+/*
+ * Takes all lists of a CompositeCrl, or none if one of them is not good. *ballots is the number of
+ * entries of revokedRootCAs and revokedElectors, which are not evaluated.
+ */
+enum dot2_status dot2_trust_add_composite_crl(dot2_trust *trust, const uint8_t *octets, size_t size,
+                                              uint32_t time, size_t *lists, size_t *ballots,
+                                              struct dot2_error *error);
+/* The lists in force, and those not evaluated; returns their number, fills in at most capacity. */
+size_t dot2_trust_crls(const dot2_trust *trust, struct dot2_crl_info *infos, size_t capacity);
 
 #endif

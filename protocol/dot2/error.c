@@ -45,6 +45,7 @@ static const struct {
      "the message is not encrypted to this recipient"},
     {DOT2_E_DECRYPT, "DOT2_E_DECRYPT",
      "the message does not decrypt: it was altered, or encrypted to another key"},
+    {DOT2_E_REVOKED, "DOT2_E_REVOKED", "a certificate of the chain is revoked by a CRL"},
 };
 
 const char *dot2_status_name(enum dot2_status status)

@@ -164,6 +164,23 @@ void dot2_cache_put(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
                     struct dot2_verdict *verdict);
 size_t dot2_cache_count(dot2_cache *cache);
 
+/* ---- revocation.c: what the CRLs of a trust say ---- */
+
+typedef struct dot2_revocations dot2_revocations;
+dot2_revocations *dot2_revocations_new(void);
+void dot2_revocations_free(dot2_revocations *revocations);
+/*
+ * Takes a list whose signature was verified: info->entries HashedId10 of 10 octets. Sets
+ * info->current. DOT2_E_MEMORY.
+ */
+enum dot2_status dot2_revocations_put(dot2_revocations *revocations, struct dot2_crl_info *info,
+                                      const uint8_t *const *ids);
+/* DOT2_E_REVOKED if a list has the certificate. */
+enum dot2_status dot2_revocations_check(dot2_revocations *revocations, const dot2_cert *cert,
+                                        struct dot2_error *error);
+size_t dot2_revocations_list(dot2_revocations *revocations, struct dot2_crl_info *infos,
+                             size_t capacity);
+
 /* ---- trust.c ---- */
 
 struct dot2_trusted {
@@ -173,6 +190,7 @@ struct dot2_trusted {
 };
 dot2_crypto *dot2_trust_crypto(const dot2_trust *trust);
 dot2_cache *dot2_trust_cache(const dot2_trust *trust);
+dot2_revocations *dot2_trust_revocations(const dot2_trust *trust);
 unsigned dot2_trust_max_depth(const dot2_trust *trust);
 /* The first entry that may be of this HashedId8 (compare it), then by next. */
 const struct dot2_trusted *dot2_trust_bucket(const dot2_trust *trust, const uint8_t hashedid8[8]);

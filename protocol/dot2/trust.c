@@ -19,6 +19,7 @@ struct dot2_trust {
     int references;
     dot2_crypto *crypto;
     dot2_cache *cache;
+    dot2_revocations *revocations;
     unsigned max_depth;
     struct dot2_trusted *buckets[BUCKETS];
 };
@@ -41,7 +42,8 @@ enum dot2_status dot2_trust_new(dot2_crypto *crypto, const struct dot2_trust_lim
     new->crypto = dot2_crypto_up_ref(crypto);
     new->max_depth = depth;
     new->cache = dot2_cache_new(entries);
-    if (new->cache == NULL) {
+    new->revocations = dot2_revocations_new();
+    if (new->cache == NULL || new->revocations == NULL) {
         dot2_trust_free(new);
         return DOT2_E_MEMORY;
     }
@@ -70,6 +72,7 @@ void dot2_trust_free(dot2_trust *trust)
         }
     }
     dot2_cache_free(trust->cache);
+    dot2_revocations_free(trust->revocations);
     dot2_crypto_free(trust->crypto);
     OPENSSL_free(trust);
 }
@@ -92,6 +95,11 @@ dot2_crypto *dot2_trust_crypto(const dot2_trust *trust)
 dot2_cache *dot2_trust_cache(const dot2_trust *trust)
 {
     return trust->cache;
+}
+
+dot2_revocations *dot2_trust_revocations(const dot2_trust *trust)
+{
+    return trust->revocations;
 }
 
 unsigned dot2_trust_max_depth(const dot2_trust *trust)
