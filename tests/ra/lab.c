@@ -17,6 +17,7 @@
 #include <openssl/x509v3.h>
 
 #include "asn1/types.h"
+#include "protocol/dot2/asn1_key.h"
 
 static void *alloc(struct lab *lab, size_t size)
 {
@@ -129,6 +130,20 @@ struct lab_cert lab_issue(struct lab *lab, const struct lab_cert *issuer,
     if (variant->application)
         body->appPermissions = application(lab);
     return issue(lab, body, issuer, variant->implicit);
+}
+
+struct lab_cert lab_ra(struct lab *lab, int64_t start, uint16_t minutes, EVP_PKEY **decrypt)
+{
+    ToBeSignedCertificate_t *body = body_new(lab, start, minutes);
+
+    assert_true(coer_octets(lab->arena, &body->id.choice.name, "localhost", 9));
+    body->appPermissions = application(lab);
+    if (*decrypt == NULL)
+        *decrypt = lab_key(lab);
+    body->encryptionKey = alloc(lab, sizeof *body->encryptionKey);
+    assert_int_equal(
+        dot2_asn1_set_encryption_key(lab->arena, body->encryptionKey, *decrypt, "", NULL), DOT2_OK);
+    return issue(lab, body, &lab->root, false);
 }
 
 void lab_cert_clear(struct lab_cert *cert)

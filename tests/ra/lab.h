@@ -48,6 +48,9 @@ struct lab_cert lab_issue(struct lab *lab, const struct lab_cert *issuer,
                           const struct lab_variant *variant);
 /* A self-signed authority. */
 struct lab_cert lab_authority(struct lab *lab, const struct lab_cert *issuer);
+/* A certificate of an RA named localhost; *decrypt is the private key of its encryption key, made
+ * if it is NULL. */
+struct lab_cert lab_ra(struct lab *lab, int64_t start, uint16_t minutes, EVP_PKEY **decrypt);
 void lab_cert_clear(struct lab_cert *cert);
 /* The same explicit certificate with s replaced by n - s. */
 dot2_cert *lab_mirror(struct lab *lab, const dot2_cert *cert);
