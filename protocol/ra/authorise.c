@@ -190,6 +190,6 @@ enum ra_reason ra_authorise_download(const struct ra_authorise *in, enum ra_serv
         decision->reason = decide(in, service, octets, size, &who, decision);
     decision->code = code_of(decision->reason, service);
     ra_requester_clear(&who);
-    OPENSSL_free(octets);
+    OPENSSL_clear_free(octets, size); /* of an encrypted request, the plaintext */
     return decision->reason;
 }
