@@ -1,10 +1,11 @@
 # Sourced by demo.sh and test.sh: installs what is missing on Debian 12, configures and builds.
 
 readonly SETUP_BUILD_PACKAGES="gcc libc6-dev make cmake ninja-build pkg-config asn1c libssl-dev
-    libp11-dev libp11-kit-dev libevent-dev libcurl4-openssl-dev libsqlite3-dev libcmocka-dev
-    libzip-dev"
+    libp11-dev libp11-kit-dev libevent-dev libcurl4-openssl-dev libsqlite3-dev libpq-dev
+    libcmocka-dev libzip-dev"
 readonly SETUP_RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules procps"
-readonly SETUP_TEST_PACKAGES="clang libclang-rt-14-dev valgrind tshark git curl sqlite3 python3 xxd"
+readonly SETUP_TEST_PACKAGES="clang libclang-rt-14-dev valgrind tshark git curl sqlite3 python3 xxd
+    postgresql"
 
 setup_missing() {
     local package

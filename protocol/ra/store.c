@@ -8,7 +8,7 @@
 
 #include <openssl/crypto.h>
 
-static const struct ra_store_ops *const backends[] = {&ra_store_sqlite};
+static const struct ra_store_ops *const backends[] = {&ra_store_sqlite, &ra_store_pg};
 
 const char *ra_store_status_text(enum ra_store_status status)
 {
@@ -61,7 +61,10 @@ enum ra_store_status ra_store_open(const char *spec, bool create, ra_store **sto
         text[0] = '\0';
     ops = spec == NULL ? NULL : backend_of(spec, &location);
     if (ops == NULL || *location == '\0') {
-        snprintf(text, text_size, "store \"%s\" is not sqlite:PATH", spec == NULL ? "" : spec);
+        /* What follows the scheme is not repeated: it can hold a password. */
+        snprintf(text, text_size,
+                 "store \"%.*s...\" is neither sqlite:PATH nor postgresql:CONNINFO",
+                 spec == NULL ? 0 : (int)strcspn(spec, ":") + 1, spec == NULL ? "" : spec);
         return RA_STORE_ARGUMENT;
     }
     made = OPENSSL_zalloc(sizeof *made);

@@ -84,6 +84,6 @@ struct ra_store {
     _Atomic int64_t window; /* of the limits seen last: how long tries are of use */
 };
 
-extern const struct ra_store_ops ra_store_sqlite;
+extern const struct ra_store_ops ra_store_sqlite, ra_store_pg;
 
 #endif
