@@ -72,7 +72,7 @@ anchors|$work|there is no certificate
 certificates|$work/lab/trust/x509-root.pem|x509-root.pem
 tls-certificate|$work/nothing.pem|nothing.pem
 tls-certificate|$work/lab/trust/x509-root.pem|the TLS key is not that
-store|mongodb:x|mongodb:x
+store|mongodb:x|mongodb:
 store|$work|not a regular file
 EOT
 for key in tls-certificate tls-key anchors store download-dir; do
