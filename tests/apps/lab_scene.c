@@ -1,12 +1,14 @@
 /* lab_scene.c: see lab_scene.h. */
 #include "tests/apps/lab_scene.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,15 +157,65 @@ static EVP_PKEY *read_key(const struct scene *scene, const char *name)
     return key;
 }
 
+/* A port that nobody has now. */
+static unsigned free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static bool listens(unsigned port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    bool is = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+
+    close(fd);
+    return is;
+}
+
+void scene_start_ra(struct scene *scene)
+{
+    char program[512], log[512];
+
+    snprintf(program, sizeof(program), "%s/bin/dot2hsm-ra", getenv("BUILD_DIR"));
+    snprintf(log, sizeof(log), "%s/ra.log", scene->top);
+    scene->ra = fork();
+    assert_true(scene->ra >= 0);
+    if (scene->ra == 0) {
+        int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+        if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
+            _exit(126);
+        execl(program, program, scene_path(scene, "ra.conf"), (char *)NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 1000 && !listens(scene->port); i++) {
+        assert_int_equal(waitpid(scene->ra, NULL, WNOHANG), 0);
+        usleep(20000);
+    }
+    assert_true(listens(scene->port));
+}
+
 void scene_open(struct scene *scene)
 {
-    char text[256] = "";
+    char text[256] = "", option[32];
 
     memset(scene, 0, sizeof(*scene));
     fixture_open(&scene->f);
     strcpy(scene->top, "/tmp/dot2hsm-lab-XXXXXX");
     assert_non_null(mkdtemp(scene->top));
-    if (wait_for(start(scene, "init", "")) != 0)
+    scene->port = free_port();
+    snprintf(option, sizeof(option), "--port %u", scene->port);
+    if (wait_for(start(scene, "init", option)) != 0)
         assert_true(scene_said(scene, "the lab"));
     scene->root = read_cert(scene, "trust/root.oer");
     scene->ica = read_cert(scene, "trust/ica.oer");
@@ -194,6 +246,10 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 
 void scene_close(struct scene *scene)
 {
+    if (scene->ra > 0) {
+        kill(scene->ra, SIGTERM);
+        assert_int_equal(wait_for(scene->ra), 0);
+    }
     ra_store_close(scene->store);
     dot2_trust_free(scene->trust);
     dot2_cert_free(scene->root);

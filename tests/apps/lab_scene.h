@@ -15,12 +15,16 @@ struct scene {
     EVP_PKEY *rse_key, *obe_key; /* of the enrollment certificates */
     dot2_trust *trust;
     ra_store *store;
-    uint32_t now; /* Time32 */
+    uint32_t now;  /* Time32 */
+    unsigned port; /* of the RA, when it runs */
+    pid_t ra;      /* 0 = does not run */
 };
 
 /* Makes the lab with `dot2hsm lab init`. Aborts the test program when that fails. */
 void scene_open(struct scene *scene);
 void scene_close(struct scene *scene);
+/* Starts dot2hsm-ra of the lab and waits until it listens. scene_close() stops it. */
+void scene_start_ra(struct scene *scene);
 
 /* "TOP/lab/NAME" in a buffer that the fourth call after it uses again. */
 const char *scene_path(const struct scene *scene, const char *name);
