@@ -228,7 +228,7 @@ static bool conf_number(const struct job *job, const char *key, uint64_t max, ui
 static int read_settings(struct job *job)
 {
     uint64_t connect = job->config.connect_timeout, stall = job->config.stall_timeout;
-    const char *header;
+    const char *header, *ocsp;
 
     if (command_conf_load(&job->provider, &job->conf) != APP_OK)
         return APP_USAGE;
@@ -243,6 +243,12 @@ static int read_settings(struct job *job)
         return APP_USAGE;
     job->config.connect_timeout = (unsigned)connect;
     job->config.stall_timeout = (unsigned)stall;
+    ocsp = setting(job, "require-ocsp");
+    job->config.require_ocsp = ocsp != NULL && strcmp(ocsp, "yes") == 0;
+    if (ocsp != NULL && !job->config.require_ocsp && strcmp(ocsp, "no") != 0) {
+        app_error("[ee]: require-ocsp is \"%s\", neither yes nor no", ocsp);
+        return APP_USAGE;
+    }
     header = setting(job, "download-header");
     if (header != NULL && strcmp(header, "signed") != 0) {
         app_error("[ee]: download-header: only \"signed\" is known in this version");

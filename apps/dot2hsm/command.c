@@ -16,6 +16,7 @@ static const struct app_conf_key conf_keys[] = {
     {"ee", "download-header"},
     {"ee", "connect-timeout"},
     {"ee", "stall-timeout"},
+    {"ee", "require-ocsp"},
     {"ee", "max-size"},
 };
 

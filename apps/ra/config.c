@@ -19,6 +19,7 @@ static const struct app_conf_key known[] = {
     {"ra", "threads"},
     {"ra", "tls-certificate"},
     {"ra", "tls-key"},
+    {"ra", "ocsp-file"},
     {"ra", "anchors"},
     {"ra", "certificates"},
     {"ra", "store"},
@@ -207,6 +208,7 @@ int ra_app_config_load(const char *path, struct ra_app_config *config)
     reader.conf = config->conf;
     config->tls_certificate = ra_app_require(&reader, "tls-certificate");
     config->tls_key = ra_app_require(&reader, "tls-key");
+    config->ocsp_file = ra_app_get(&reader, "ocsp-file");
     config->anchors = ra_app_require(&reader, "anchors");
     config->certificates = ra_app_get(&reader, "certificates");
     config->store = ra_app_require(&reader, "store");

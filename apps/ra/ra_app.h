@@ -25,6 +25,7 @@ struct ra_app_key {
 struct ra_app_config {
     CONF *conf; /* owns every string below */
     const char *tls_certificate, *tls_key;
+    const char *ocsp_file;              /* NULL: nothing is stapled */
     const char *anchors, *certificates; /* lists of files and directories */
     const char *store, *log, *port_file, *pid_file;
     struct ra_server_config server;

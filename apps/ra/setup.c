@@ -20,6 +20,11 @@ SSL_CTX *ra_app_tls(OSSL_LIB_CTX *libctx, const struct ra_app_config *config, EV
     char text[400];
     SSL_CTX *tls = ra_tls_new(libctx, config->tls_certificate, key, text, sizeof text);
 
+    if (tls != NULL && config->ocsp_file != NULL &&
+        ra_tls_set_ocsp(tls, config->ocsp_file, text, sizeof text) != 0) {
+        SSL_CTX_free(tls);
+        tls = NULL;
+    }
     if (tls == NULL)
         app_error("%s", text);
     return tls;

@@ -44,6 +44,7 @@ struct ee_config {
     EVP_PKEY *enrollment_key; /* may be NULL for downloads without authentication */
     const dot2_cert *enrollment_certificate;
     const dot2_cert *ra_certificate; /* IEEE 1609.2; may be NULL unless secured_header */
+    bool require_ocsp;   /* refuse an RA that staples no good OCSP response about its certificate */
     bool secured_header; /* Download-Req holds the Secured form, encrypted to ra_certificate */
 };
 

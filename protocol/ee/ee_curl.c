@@ -50,7 +50,9 @@ CURLcode ee_curl_configure(CURL *curl, const struct ee_config *config, const str
     SET(CURLOPT_LOW_SPEED_TIME, (long)(config->stall_timeout != 0 ? config->stall_timeout : 30));
     SET(CURLOPT_RESOLVE, resolve);
 #undef SET
-    return code != CURLE_OK ? code : ee_tls_configure(curl, roots);
+    if (code == CURLE_OK)
+        code = ee_tls_configure(curl, roots);
+    return code != CURLE_OK ? code : ee_ocsp_configure(curl, roots, config->require_ocsp);
 }
 
 /* An interrupted handshake and one that failed have the same code, and different texts. */
@@ -64,6 +66,8 @@ enum ee_status ee_curl_failed(CURLcode code, const char *curl_error, bool unansw
 {
     const char *text = curl_error[0] != '\0' ? curl_error : curl_easy_strerror(code);
 
+    if (ee_ocsp_reason() != NULL)
+        return ee_fail(error, EE_E_TLS, "%s", ee_ocsp_reason());
     switch (code) {
     case CURLE_OUT_OF_MEMORY:
         return ee_fail(error, EE_E_MEMORY, "out of memory");

@@ -135,6 +135,13 @@ CURLcode ee_tls_configure(CURL *curl, const struct ee_roots *roots);
 enum ee_status ee_tls_check(CURL *curl, const struct ee_roots *roots,
                             struct ee_download_result *result, struct ee_error *error);
 
+/* ---- ee_tls_ocsp.c -------------------------------------------------------------------------- */
+
+/* Demands a stapled response, if required. roots must outlive the transfer. */
+CURLcode ee_ocsp_configure(CURL *curl, const struct ee_roots *roots, bool required);
+/* Why the last handshake of this thread was ended; NULL: not for that. */
+const char *ee_ocsp_reason(void);
+
 /* ---- ee_transfer.c -------------------------------------------------------------------------- */
 
 struct ee_transfer {

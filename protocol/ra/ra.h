@@ -409,4 +409,12 @@ void ra_server_free(ra_server *server);
 struct ssl_ctx_st *ra_tls_new(OSSL_LIB_CTX *libctx, const char *chain_file, EVP_PKEY *key,
                               char *text, size_t text_size);
 
+/*
+ * Staples the OCSP response of a file (DER, with a response about the certificate of tls) for every
+ * client that asks for one. The file is read again when it has changed; one that is not such a
+ * response leaves the last one in force, and one that is gone leaves none. Before tls is used.
+ * 0, or -1 with one sentence in text if the file is not good now.
+ */
+int ra_tls_set_ocsp(struct ssl_ctx_st *tls, const char *file, char *text, size_t text_size);
+
 #endif

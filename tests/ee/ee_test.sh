@@ -153,6 +153,12 @@ expect 2 'download-header' "$dot2hsm" ee download --config bad.conf "$file"
 cp lab/ee.conf bad.conf
 echo 'stall-timeout = soon' >>bad.conf
 expect 2 'stall-timeout is a number' "$dot2hsm" ee download --config bad.conf "$file"
+cp lab/ee.conf bad.conf
+echo 'require-ocsp = maybe' >>bad.conf
+expect 2 'require-ocsp is "maybe"' "$dot2hsm" ee download --config bad.conf "$file"
+cp lab/ee.conf ocsp.conf
+echo 'require-ocsp = yes' >>ocsp.conf
+expect 1 'gave no OCSP response' "$dot2hsm" ee download --config ocsp.conf --out ocsp "$file"
 expect 0 "Usage: dot2hsm ee download" get --help
 
 echo "- interrupted by the user"

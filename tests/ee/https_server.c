@@ -303,6 +303,11 @@ struct https_server *https_server_start(const struct lab_pair *pair, const char 
     return s;
 }
 
+SSL_CTX *https_server_tls(const struct https_server *s)
+{
+    return s->tls;
+}
+
 unsigned https_server_port(const struct https_server *s)
 {
     return s->port;

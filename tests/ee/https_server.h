@@ -52,6 +52,8 @@ struct https_server;
 
 /* With this certificate; the cipher list of TLS 1.2 may be restricted (NULL = any, 1.3 too). */
 struct https_server *https_server_start(const struct lab_pair *pair, const char *tls12_ciphers);
+/* To be changed before the first connection. */
+struct ssl_ctx_st *https_server_tls(const struct https_server *server);
 unsigned https_server_port(const struct https_server *server);
 /* The answers to the next requests, in order; the last one stays. Forgets what was asked. */
 void https_server_plan(struct https_server *server, const struct answer *answers, size_t count);

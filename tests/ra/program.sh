@@ -73,6 +73,8 @@ certificates|$work/lab/trust/x509-root.pem|x509-root.pem
 tls-certificate|$work/nothing.pem|nothing.pem
 tls-certificate|$work/lab/trust/x509-root.pem|the TLS key is not that
 store|mongodb:x|mongodb:
+ocsp-file|$work/nothing.ocsp|nothing.ocsp cannot be read
+ocsp-file|$work/lab/ra/tls.pem|is not an OCSP response in DER
 store|$work|not a regular file
 EOT
 for key in tls-certificate tls-key anchors store download-dir; do
