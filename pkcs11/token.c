@@ -67,10 +67,27 @@ static void token_configure(struct p11_op *op, struct p11_token *token)
 }
 
 /* The first sight of a token: its slot, and what it can do. */
+/* SoftHSM2 gives information even on mechanisms that its configuration has taken off the list. */
+static bool offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_TYPE type)
+{
+    CK_MECHANISM_INFO info;
+    CK_MECHANISM_TYPE list[1024];
+    CK_ULONG count = sizeof(list) / sizeof(list[0]);
+
+    if (P11_CALL(op, C_GetMechanismInfo, slot->id, type, &info) != CKR_OK)
+        return false;
+    if (P11_CALL(op, C_GetMechanismList, slot->id, list, &count) != CKR_OK)
+        return true;
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (list[i] == type)
+            return true;
+    }
+    return false;
+}
+
 static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
                                   const struct p11_slot *slot)
 {
-    CK_MECHANISM_INFO info;
     bool ecdsa, ecdh, generate;
     unsigned long module_generation;
     enum p11_status status;
@@ -85,9 +102,9 @@ static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
     if (status != P11_OK)
         return status;
     module_generation = atomic_load(&op->module->generation);
-    ecdsa = P11_CALL(op, C_GetMechanismInfo, slot->id, CKM_ECDSA, &info) == CKR_OK;
-    ecdh = P11_CALL(op, C_GetMechanismInfo, slot->id, CKM_ECDH1_DERIVE, &info) == CKR_OK;
-    generate = P11_CALL(op, C_GetMechanismInfo, slot->id, CKM_EC_KEY_PAIR_GEN, &info) == CKR_OK;
+    ecdsa = offers(op, slot, CKM_ECDSA);
+    ecdh = offers(op, slot, CKM_ECDH1_DERIVE);
+    generate = offers(op, slot, CKM_EC_KEY_PAIR_GEN);
     p11_leave(op);
     pthread_mutex_lock(&token->lock);
     if (token->module_generation == 0) {
