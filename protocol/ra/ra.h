@@ -10,7 +10,7 @@
 
 #include "protocol/scms/scms.h"
 
-/* ---- store.c, store_sqlite.c --------------------------------------------------------------------
+/* ---- store.c ------------------------------------------------------------------------------------
  */
 
 typedef struct ra_store ra_store;
@@ -26,9 +26,10 @@ enum ra_store_status {
 const char *ra_store_status_text(enum ra_store_status status);
 
 /*
- * spec is "sqlite:/path/to/file" or a bare path. Creates the file (mode 0600) and its schema when
+ * spec is "sqlite:/path/to/file" or a bare path, or "postgresql:" and a connection string of libpq,
+ * or a URI "postgresql://...". Creates the file (mode 0600), or the database's schema "dot2hsm", when
  * missing and create is set; migrates an older schema. Thread-safe.
- * text gets one sentence on failure.
+ * text gets one sentence on failure, which never has a password in it.
  */
 enum ra_store_status ra_store_open(const char *spec, bool create, ra_store **store, char *text,
                                    size_t text_size);
@@ -153,7 +154,10 @@ enum ra_store_status ra_request_tries(ra_store *store, const uint8_t *requester,
 enum ra_store_status ra_request_each(ra_store *store, enum ra_request_state state,
                                      bool (*each)(void *arg, const struct ra_request *request),
                                      void *arg);
-/* From pending (or ready, for a batch that goes on) to ready or failed. */
+/*
+ * From pending (or ready, for a batch that goes on) to ready or failed. RA_STORE_NOT_FOUND: no such
+ * request; RA_STORE_EXISTS: it has failed already.
+ */
 enum ra_store_status ra_request_finish(ra_store *store, const uint8_t hash[32],
                                        enum ra_request_state state, const char *detail);
 /* RA_STORE_OK: known, with its state; by the last 8 octets of the hash. */

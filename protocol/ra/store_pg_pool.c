@@ -57,6 +57,13 @@ static void connection_close(struct ra_pg_connection *connection)
     OPENSSL_free(connection);
 }
 
+/* Warnings of the server are not for our standard error. */
+static void notice_ignore(void *arg, const PGresult *result)
+{
+    (void)arg;
+    (void)result;
+}
+
 static struct ra_pg_connection *connection_open(struct ra_pg *backend)
 {
     /* What comes after dbname cannot be changed by it. */
@@ -70,6 +77,7 @@ static struct ra_pg_connection *connection_open(struct ra_pg *backend)
         return NULL;
     made->pg = PQconnectdbParams(keys, values, 1);
     if (PQstatus(made->pg) == CONNECTION_OK) {
+        PQsetNoticeReceiver(made->pg, notice_ignore, NULL);
         result = PQexec(made->pg, session);
         if (PQresultStatus(result) == PGRES_TUPLES_OK) {
             PQclear(result);
@@ -170,16 +178,14 @@ void ra_pg_last_error(void *arg, char *text, size_t size)
     pthread_mutex_unlock(&backend->lock);
 }
 
-/* An idle connection has nothing to say: what is to be read is its end, or a notice. */
+/* An idle connection has nothing to say: what is to be read is its end, or a warning of it. */
 static bool alive(struct ra_pg_connection *connection)
 {
     struct pollfd readable = {.fd = PQsocket(connection->pg), .events = POLLIN};
 
     if (readable.fd < 0 || PQstatus(connection->pg) != CONNECTION_OK)
         return false;
-    if (poll(&readable, 1, 0) <= 0)
-        return true;
-    return PQconsumeInput(connection->pg) == 1 && PQstatus(connection->pg) == CONNECTION_OK;
+    return poll(&readable, 1, 0) <= 0;
 }
 
 struct ra_pg_connection *ra_pg_borrow(struct ra_pg *backend)

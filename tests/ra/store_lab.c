@@ -87,8 +87,10 @@ void store_lab_execute(const struct store_lab *lab, const char *sql)
 
     if (lab->postgresql) {
         PGconn *pg = PQconnectdb(location);
-        PGresult *result = PQexec(pg, sql);
+        PGresult *result = NULL;
 
+        PQclear(PQexec(pg, "SET client_min_messages = error"));
+        result = PQexec(pg, sql);
         assert_true(PQresultStatus(result) == PGRES_COMMAND_OK ||
                     PQresultStatus(result) == PGRES_TUPLES_OK);
         PQclear(result);
@@ -105,8 +107,7 @@ void store_lab_execute(const struct store_lab *lab, const char *sql)
 void store_lab_fresh(struct store_lab *lab)
 {
     if (lab->postgresql)
-        store_lab_execute(lab, "SET client_min_messages = error;"
-                               "DROP SCHEMA IF EXISTS dot2hsm CASCADE");
+        store_lab_execute(lab, "DROP SCHEMA IF EXISTS dot2hsm CASCADE");
     else
         remove_files(lab);
     assert_int_equal(ra_store_open(lab->spec, true, &lab->store, lab->text, sizeof lab->text),

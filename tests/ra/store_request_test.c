@@ -221,7 +221,7 @@ static void arguments(void **state)
     struct ra_request_limits by = limits;
     enum ra_request_verdict verdict;
     struct ra_request bad;
-    char detail[200];
+    char detail[300];
     bool too_many;
 
     (void)state;
@@ -260,8 +260,11 @@ static void arguments(void **state)
     detail[128] = '\0';
     assert_int_equal(ra_request_finish(store_lab.store, hash, RA_REQUEST_FAILED, detail),
                      RA_STORE_ARGUMENT);
-    assert_int_equal(ra_eca_add(store_lab.store, hash, (memset(detail, 'x', 199), detail)),
-                     RA_STORE_OK);
+    memset(detail, 'x', sizeof detail);
+    detail[256] = '\0';
+    assert_int_equal(ra_eca_add(store_lab.store, hash, detail), RA_STORE_ARGUMENT);
+    detail[255] = '\0';
+    assert_int_equal(ra_eca_add(store_lab.store, hash, detail), RA_STORE_OK);
 }
 
 struct seen {
