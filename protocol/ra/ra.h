@@ -27,9 +27,9 @@ const char *ra_store_status_text(enum ra_store_status status);
 
 /*
  * spec is "sqlite:/path/to/file" or a bare path, or "postgresql:" and a connection string of libpq,
- * or a URI "postgresql://...". Creates the file (mode 0600), or the database's schema "dot2hsm", when
- * missing and create is set; migrates an older schema. Thread-safe.
- * text gets one sentence on failure, which never has a password in it.
+ * or a URI "postgresql://...". Creates the file (mode 0600), or the database's schema "dot2hsm",
+ * when missing and create is set; migrates an older schema. Thread-safe. text gets one sentence on
+ * failure, which never has a password in it.
  */
 enum ra_store_status ra_store_open(const char *spec, bool create, ra_store **store, char *text,
                                    size_t text_size);
