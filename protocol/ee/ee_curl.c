@@ -48,6 +48,8 @@ CURLcode ee_curl_configure(CURL *curl, const struct ee_config *config, const str
         (long)(config->connect_timeout != 0 ? config->connect_timeout : 10));
     SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
     SET(CURLOPT_LOW_SPEED_TIME, (long)(config->stall_timeout != 0 ? config->stall_timeout : 30));
+    /* Requirement S7: an RA is moved by repointing its name, while devices run on. */
+    SET(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     SET(CURLOPT_RESOLVE, resolve);
 #undef SET
     if (code == CURLE_OK)

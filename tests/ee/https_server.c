@@ -275,13 +275,23 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct https_server *https_server_start(const struct lab_pair *pair, const char *tls12_ciphers)
+static void clear(struct https_server *s)
+{
+    close(s->listener);
+    close(s->stop[0]);
+    close(s->stop[1]);
+    SSL_CTX_free(s->tls);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static struct https_server *start(const struct lab_pair *pair, const char *tls12_ciphers,
+                                  struct sockaddr_in address)
 {
     struct https_server *s = calloc(1, sizeof(*s));
-    struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t size = sizeof(address);
+    int on = 1;
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (s == NULL || pthread_mutex_init(&s->lock, NULL) != 0 || pipe(s->stop) != 0)
         abort();
     s->tls = SSL_CTX_new(TLS_server_method());
@@ -293,14 +303,41 @@ struct https_server *https_server_start(const struct lab_pair *pair, const char 
         abort();
     s->answer_count = 1;
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-        listen(s->listener, 16) != 0 ||
-        getsockname(s->listener, (struct sockaddr *)&address, &size) != 0)
+    if (s->listener < 0 || setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+        abort();
+    if (bind(s->listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        listen(s->listener, 16) != 0) {
+        clear(s);
+        return NULL;
+    }
+    if (getsockname(s->listener, (struct sockaddr *)&address, &size) != 0)
         abort();
     s->port = ntohs(address.sin_port);
     if (pthread_create(&s->thread, NULL, run, s) != 0)
         abort();
     return s;
+}
+
+struct https_server *https_server_start(const struct lab_pair *pair, const char *tls12_ciphers)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    struct https_server *s = NULL;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    s = start(pair, tls12_ciphers, address);
+    if (s == NULL)
+        abort();
+    return s;
+}
+
+struct https_server *https_server_start_at(const struct lab_pair *pair, const char *address,
+                                           unsigned port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+
+    if (inet_pton(AF_INET, address, &at.sin_addr) != 1)
+        abort();
+    return start(pair, NULL, at);
 }
 
 SSL_CTX *https_server_tls(const struct https_server *s)
@@ -366,10 +403,5 @@ void https_server_stop(struct https_server *s)
     if (write(s->stop[1], "x", 1) != 1)
         abort();
     pthread_join(s->thread, NULL);
-    close(s->listener);
-    close(s->stop[0]);
-    close(s->stop[1]);
-    SSL_CTX_free(s->tls);
-    pthread_mutex_destroy(&s->lock);
-    free(s);
+    clear(s);
 }

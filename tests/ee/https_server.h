@@ -52,6 +52,9 @@ struct https_server;
 
 /* With this certificate; the cipher list of TLS 1.2 may be restricted (NULL = any, 1.3 too). */
 struct https_server *https_server_start(const struct lab_pair *pair, const char *tls12_ciphers);
+/* At an IPv4 address and port (0 = any free one); NULL if they are taken. */
+struct https_server *https_server_start_at(const struct lab_pair *pair, const char *address,
+                                           unsigned port);
 /* To be changed before the first connection. */
 struct ssl_ctx_st *https_server_tls(const struct https_server *server);
 unsigned https_server_port(const struct https_server *server);
