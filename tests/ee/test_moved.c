@@ -8,8 +8,8 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
-#include <stdatomic.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
