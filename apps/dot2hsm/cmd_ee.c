@@ -15,6 +15,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
+#include "apps/dot2hsm/ee_device.h"
 #include "apps/dot2hsm/ee_report.h"
 
 #define CERTIFICATE_MAX 65536
@@ -45,14 +46,14 @@ struct job {
     struct ee_config config;
     struct ee_download download;
     const struct ee_service *service;
-    const char *service_name, *filename, *certificate_path, *key_uri, *out;
+    const char *service_name, *filename, *certificate_path, *key_uri, *out, *ra_path;
     char canonical[32];
     char output[4096];
     bool quiet, json;
     struct ee_watch watch;
     OSSL_LIB_CTX *libctx;
     dot2_crypto *crypto;
-    dot2_cert *certificate;
+    dot2_cert *certificate, *ra;
     EVP_PKEY *key;
 };
 
@@ -250,8 +251,14 @@ static int read_settings(struct job *job)
         return APP_USAGE;
     }
     header = setting(job, "download-header");
-    if (header != NULL && strcmp(header, "signed") != 0) {
-        app_error("[ee]: download-header: only \"signed\" is known in this version");
+    job->ra_path = setting(job, "ra-certificate");
+    job->config.secured_header = header != NULL && strcmp(header, "secured") == 0;
+    if (header != NULL && !job->config.secured_header && strcmp(header, "signed") != 0) {
+        app_error("[ee]: download-header is signed or secured");
+        return APP_USAGE;
+    }
+    if (job->config.secured_header && job->ra_path == NULL) {
+        app_error("[ee]: download-header is secured, and ra-certificate is not set");
         return APP_USAGE;
     }
     return APP_OK;
@@ -316,16 +323,16 @@ static int choose_output(struct job *job)
 
 /* ---- what is opened ---------------------------------------------------------------------------*/
 
-static int open_certificate(struct job *job)
+static int open_certificate(struct job *job, const char *path, dot2_cert **certificate)
 {
     struct dot2_error error = {.status = DOT2_OK};
     uint8_t *octets = NULL;
     size_t size = 0;
-    int code = app_file_read(job->certificate_path, CERTIFICATE_MAX, &octets, &size);
+    int code = app_file_read(path, CERTIFICATE_MAX, &octets, &size);
 
     if (code == APP_OK &&
-        dot2_cert_new(job->crypto, octets, size, &job->certificate, &error) != DOT2_OK) {
-        app_error("%s is not a certificate: %s (%s, octet %zu)", job->certificate_path,
+        dot2_cert_new(job->crypto, octets, size, certificate, &error) != DOT2_OK) {
+        app_error("%s is not a certificate: %s (%s, octet %zu)", path,
                   error.detail[0] != '\0' ? error.detail : dot2_status_text(error.status),
                   error.field, error.offset);
         code = APP_REFUSED;
@@ -368,13 +375,16 @@ static int open_enrollment(struct job *job)
         app_error_openssl("%s", dot2_status_text(error.status));
         return APP_USAGE;
     }
-    code = open_certificate(job);
+    code = open_certificate(job, job->certificate_path, &job->certificate);
+    if (code == APP_OK && job->config.secured_header)
+        code = open_certificate(job, job->ra_path, &job->ra);
     if (code == APP_OK)
         code = app_key_open(job->libctx, job->key_uri, &job->key);
     if (code == APP_OK)
         code = check_key(job);
     job->config.crypto = job->crypto;
     job->config.enrollment_certificate = job->certificate;
+    job->config.ra_certificate = job->ra;
     job->config.enrollment_key = job->key;
     return code;
 }
@@ -383,6 +393,7 @@ static void job_clear(struct job *job)
 {
     EVP_PKEY_free(job->key);
     dot2_cert_free(job->certificate);
+    dot2_cert_free(job->ra);
     dot2_crypto_free(job->crypto);
     OSSL_LIB_CTX_free(job->libctx);
     NCONF_free(job->conf);
@@ -448,6 +459,10 @@ int cmd_ee(int argc, char **argv)
     static const struct command commands[] = {
         {"download", "fetch a file from the RA, signed for with the enrollment key",
          ee_download_command},
+        {"enroll", "make the key and the request; install the response", ee_enroll_command},
+        {"sync", "get whatever is missing, stale or due from the RA", ee_sync_command},
+        {"status", "what is installed, what is next, what went wrong", ee_status_command},
+        {"sign", "sign a file under the application certificate", ee_sign_command},
     };
 
     return command_run(commands, sizeof(commands) / sizeof(commands[0]),

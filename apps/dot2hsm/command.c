@@ -18,6 +18,15 @@ static const struct app_conf_key conf_keys[] = {
     {"ee", "stall-timeout"},
     {"ee", "require-ocsp"},
     {"ee", "max-size"},
+    {"ee", "state-dir"},
+    {"ee", "anchors"},
+    {"ee", "certificates"},
+    {"ee", "ra-certificate"},
+    {"ee", "enrollment"},
+    {"ee", "application-token"},
+    {"ee", "renew-before"},
+    {"ee", "hook"},
+    {"ee", "crl-url"},
 };
 
 int command_usage(void)

@@ -221,6 +221,7 @@ static int write_ee(const struct lab *lab, const char *name, const struct lab_to
                     const char *certificate, const char *key_uri)
 {
     struct text text = {.used = 0};
+    size_t folder = strcspn(certificate, "/");
 
     put(&text, "# dot2hsm ee, of a lab: see README.\n");
     put_provider(&text, lab, token);
@@ -229,6 +230,13 @@ static int write_ee(const struct lab *lab, const char *name, const struct lab_to
     put(&text, "tls-root = %s/trust/x509-root.pem\n", lab->dir);
     put(&text, "enrollment-certificate = %s/%s\n", lab->dir, certificate);
     put(&text, "enrollment-key = \"%s\"\n", key_uri);
+    put(&text, "enrollment = %s\n", token != NULL ? "explicit" : "implicit");
+    put(&text, "anchors = %s/trust/root.oer\n", lab->dir);
+    put(&text, "certificates = %s/trust\n", lab->dir);
+    put(&text, "ra-certificate = %s/%s\n", lab->dir, lab_cert_file(LAB_RA));
+    put(&text, "state-dir = %s/%.*s/state\n", lab->dir, (int)folder, certificate);
+    if (token != NULL && token->uri != NULL)
+        put(&text, "application-token = \"%s\"\n", token->uri);
     return lab_write(lab, name, text.data, text.used, 0644);
 }
 

@@ -148,8 +148,18 @@ expect 2 "enrollment-key is not set" "$dot2hsm" ee download --ra-url https://x -
 sed 's/^ra-url/ra-ulr/' lab/ee.conf >bad.conf
 expect 2 'bad.conf: [ee]: unknown key "ra-ulr"' "$dot2hsm" ee download --config bad.conf "$file"
 cp lab/ee.conf bad.conf
+echo 'download-header = sealed' >>bad.conf
+expect 2 'download-header is signed or secured' "$dot2hsm" ee download --config bad.conf "$file"
+cp lab/ee.conf bad.conf
+sed -i '/^ra-certificate/d' bad.conf
 echo 'download-header = secured' >>bad.conf
-expect 2 'download-header' "$dot2hsm" ee download --config bad.conf "$file"
+expect 2 'ra-certificate is not set' "$dot2hsm" ee download --config bad.conf "$file"
+cp lab/ee.conf secured.conf
+echo 'download-header = secured' >>secured.conf
+expect 0 "SHA-256" "$dot2hsm" ee download --config secured.conf --out secured "$file"
+cmp secured "lab/ra/download/$file" || fail "not the file"
+sed -i 's#^ra-certificate.*#ra-certificate = lab/trust/ma.oer#' secured.conf
+expect 1 "refused the request" "$dot2hsm" ee download --config secured.conf --restart "$file"
 cp lab/ee.conf bad.conf
 echo 'stall-timeout = soon' >>bad.conf
 expect 2 'stall-timeout is a number' "$dot2hsm" ee download --config bad.conf "$file"

@@ -1,0 +1,341 @@
+/* cmd_ee_status.c: dot2hsm ee status, and ee sign, which uses what sync has installed. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "apps/dot2hsm/commands.h"
+#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/json.h"
+#include "apps/dot2hsm/support.h"
+
+#define DATA_MAX ((size_t)1 << 20)
+
+static int status_help(void)
+{
+    printf("Usage: dot2hsm ee status --config FILE [--json]\n"
+           "What is installed and until when, what the next sync will do, and the last error.\n"
+           "Contacts nobody. Exit status 1 if there is no application certificate that is valid "
+           "now.\n\n"
+           "      --json               as JSON\n%s",
+           COMMAND_PROVIDER_HELP);
+    return APP_OK;
+}
+
+struct row {
+    const char *title, *name;
+    dot2_cert *cert;
+};
+
+static const char *unix_text(int64_t at, char text[32])
+{
+    time_t seconds = (time_t)at;
+    struct tm tm;
+
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
+    return text;
+}
+
+static void next_step(struct device *device, char *text, size_t size)
+{
+    const struct device_state *s = &device->state;
+    int64_t ends = device_limit_ends(device, (int64_t)time(NULL));
+    char at[32], why[96];
+
+    if (ends != 0)
+        snprintf(text, size, "nothing before %s: %d failures within an hour", unix_text(ends, at),
+                 DEVICE_FAILURES);
+    else if (s->acked[0] != '\0')
+        snprintf(text, size, "download %s.zip, from %s on", s->acked,
+                 unix_text(dot2_time32_to_unix(s->download_time), at));
+    else if (s->hash_count > 0)
+        snprintf(text, size, "find out what became of request %s", s->hashes[s->hash_count - 1]);
+    else
+        snprintf(text, size, "%s: %s",
+                 device_wants_certificate(device, why, sizeof(why)) ? "ask for a certificate"
+                                                                    : "none",
+                 why);
+}
+
+static const char *validity(const dot2_cert *cert, uint32_t now)
+{
+    if (now < dot2_cert_start(cert))
+        return "not yet valid";
+    return now <= dot2_cert_end(cert) ? "valid" : "expired";
+}
+
+static void print_table(struct device *device, const struct row *rows, size_t count, uint32_t now)
+{
+    const struct device_state *s = &device->state;
+    char id[17], start[21], end[21], text[400], at[32];
+
+    printf("%-12s %-16s %-8s %-13s %-20s %s\n", "CERTIFICATE", "HASHEDID8", "TYPE", "STATE", "FROM",
+           "UNTIL");
+    for (size_t i = 0; i < count; i++) {
+        const dot2_cert *cert = rows[i].cert;
+
+        if (cert == NULL) {
+            printf("%-12s none\n", rows[i].title);
+            continue;
+        }
+        dot2_time32_format(dot2_cert_start(cert), start);
+        dot2_time32_format(dot2_cert_end(cert), end);
+        printf("%-12s %-16s %-8s %-13s %-20s %s\n", rows[i].title,
+               command_hex(dot2_cert_hashedid8(cert), 8, id),
+               dot2_cert_is_implicit(cert) ? "implicit" : "explicit", validity(cert, now), start,
+               end);
+    }
+    printf("\nPolicy file  %s\n", s->policy_name[0] != '\0' ? s->policy_name : "none");
+    printf("Chain file   %s\n", s->chain_name[0] != '\0' ? s->chain_name : "none");
+    printf("Last sync    %s\n", s->last_sync != 0 ? unix_text(s->last_sync, at) : "never");
+    next_step(device, text, sizeof(text));
+    printf("Next step    %s\n", text);
+    if (s->last_error[0] != '\0') {
+        printf("Last error   %s: ", unix_text(s->last_error_time, at));
+        app_print_safe(stdout, s->last_error);
+        printf("\n");
+    }
+}
+
+static void print_json(struct device *device, const struct row *rows, size_t count, uint32_t now)
+{
+    const struct device_state *s = &device->state;
+    struct json json;
+    char text[400];
+
+    json_init(&json, stdout);
+    json_object(&json, NULL);
+    json_array(&json, "certificates");
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].cert == NULL)
+            continue;
+        json_object(&json, NULL);
+        json_string(&json, "role", rows[i].name);
+        json_hex(&json, "HashedId8", dot2_cert_hashedid8(rows[i].cert), 8);
+        json_bool(&json, "implicit", dot2_cert_is_implicit(rows[i].cert));
+        json_string(&json, "state", validity(rows[i].cert, now));
+        dot2_time32_format(dot2_cert_start(rows[i].cert), text);
+        json_string(&json, "start", text);
+        dot2_time32_format(dot2_cert_end(rows[i].cert), text);
+        json_string(&json, "end", text);
+        json_end_object(&json);
+    }
+    json_end_array(&json);
+    if (s->certificate[0] != '\0') {
+        json_string(&json, "applicationCertificate", s->certificate);
+        json_string(&json, "applicationKey", s->key);
+    }
+    json_string(&json, "policyFile", s->policy_name);
+    json_string(&json, "chainFile", s->chain_name);
+    if (s->last_sync != 0)
+        json_string(&json, "lastSync", unix_text(s->last_sync, text));
+    next_step(device, text, sizeof(text));
+    json_string(&json, "nextStep", text);
+    json_uint(&json, "failures", s->failure_count);
+    if (s->last_error[0] != '\0') {
+        json_string(&json, "lastError", s->last_error);
+        json_string(&json, "lastErrorTime", unix_text(s->last_error_time, text));
+    }
+    json_end_object(&json);
+    json_finish(&json);
+}
+
+static void read_row(struct device *device, const char *path, struct row *row)
+{
+    device_read_cert(device, path, &row->cert);
+}
+
+static int show(struct device *device, bool json)
+{
+    struct row rows[] = {{"enrollment", "enrollment", NULL},
+                         {"RA", "ra", NULL},
+                         {"application", "application", NULL}};
+    const size_t count = sizeof(rows) / sizeof(rows[0]);
+    const struct device_state *s = &device->state;
+    char path[DEVICE_PATH];
+    uint32_t now = 0;
+    int code = APP_REFUSED;
+
+    if (dot2_time32_now(&now) != DOT2_OK)
+        return APP_REFUSED;
+    read_row(device, device->certificate_path, &rows[0]);
+    if (device_has(device, "ra.oer"))
+        read_row(device, device_path(device, "ra.oer", path), &rows[1]);
+    else if (device->ra_path != NULL)
+        read_row(device, device->ra_path, &rows[1]);
+    if (s->certificate[0] != '\0')
+        read_row(device, device_path(device, s->certificate, path), &rows[2]);
+    if (json)
+        print_json(device, rows, count, now);
+    else
+        print_table(device, rows, count, now);
+    if (rows[2].cert != NULL && strcmp(validity(rows[2].cert, now), "valid") == 0)
+        code = APP_OK;
+    for (size_t i = 0; i < count; i++)
+        dot2_cert_free(rows[i].cert);
+    return code;
+}
+
+int ee_status_command(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, COMMAND_PROVIDER_OPTIONS, {NULL, 0, NULL, 0}};
+    struct device device;
+    bool json = false;
+    int option, code;
+
+    memset(&device, 0, sizeof(device));
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == COMMAND_HELP)
+            return status_help();
+        if (option == 'j')
+            json = true;
+        else if (!command_provider_option(option, optarg, &device.provider))
+            return command_usage();
+    }
+    if (optind < argc) {
+        app_error("no operand is wanted");
+        return command_usage();
+    }
+    code = device_configure(&device);
+    if (code == APP_OK)
+        code = device_state_load(&device);
+    if (code == APP_OK)
+        code = command_crypto(NULL, &device.libctx, &device.crypto);
+    if (code == APP_OK)
+        code = show(&device, json);
+    device_close(&device);
+    return code;
+}
+
+/* ---- sign ---- */
+
+static int sign_help(void)
+{
+    printf(
+        "Usage: dot2hsm ee sign --config FILE --psid N [OPTION]... FILE\n"
+        "Makes an IEEE 1609.2 SignedData of the octets of FILE (\"-\": standard input) under the\n"
+        "application certificate that sync has installed.\n\n"
+        "      --psid N             the PSID, which must be among the certificate's (0x82 or\n"
+        "                           130)\n"
+        "      --digest             name the certificate by its HashedId8 instead of giving it\n"
+        "  -o, --out FILE           instead of standard output\n%s",
+        COMMAND_PROVIDER_HELP);
+    return APP_OK;
+}
+
+struct sign {
+    struct device device;
+    struct dot2_header header;
+    enum dot2_signer_form form;
+    const char *out, *file, *psid;
+};
+
+static bool parse_psid(const char *text, uint64_t *psid)
+{
+    char *end = NULL;
+
+    errno = 0;
+    *psid = *text >= '0' && *text <= '9' ? strtoull(text, &end, 0) : 0;
+    return end != NULL && *end == '\0' && errno == 0 && *psid <= INT64_MAX;
+}
+
+static int check_cert(const struct sign *sign, const dot2_cert *cert)
+{
+    const SequenceOfPsidSsp_t *list = dot2_cert_asn1(cert)->toBeSigned.appPermissions;
+    uint32_t now = 0;
+
+    if (dot2_time32_now(&now) != DOT2_OK || strcmp(validity(cert, now), "valid") != 0) {
+        app_error("the application certificate is %s", validity(cert, now));
+        return APP_REFUSED;
+    }
+    for (int i = 0; list != NULL && i < list->list.count; i++) {
+        if ((uint64_t)list->list.array[i]->psid == sign->header.psid)
+            return APP_OK;
+    }
+    app_error("the application certificate does not permit psid %s", sign->psid);
+    return APP_REFUSED;
+}
+
+static int make(struct sign *sign)
+{
+    struct device *device = &sign->device;
+    struct dot2_error error = {.status = DOT2_OK};
+    char path[DEVICE_PATH];
+    uint8_t *data = NULL, *octets = NULL;
+    size_t data_size = 0, size = 0;
+    dot2_cert *cert = NULL;
+    EVP_PKEY *key = NULL;
+    int code;
+
+    if (device->state.certificate[0] == '\0') {
+        app_error("there is no application certificate; dot2hsm ee sync gets one");
+        return APP_REFUSED;
+    }
+    code = device_read_cert(device, device_path(device, device->state.certificate, path), &cert);
+    if (code == APP_OK)
+        code = check_cert(sign, cert);
+    if (code == APP_OK)
+        code = app_key_open(device->libctx, device->state.key, &key);
+    if (code == APP_OK)
+        code = app_file_read(sign->file, DATA_MAX, &data, &data_size);
+    if (code != APP_OK)
+        goto out;
+    sign->header.has_generation_time = true;
+    if (dot2_time64_now(&sign->header.generation_time) != DOT2_OK ||
+        dot2_signed_data_build(device->crypto, key, cert, sign->form, &sign->header, data,
+                               data_size, &octets, &size, &error) != DOT2_OK) {
+        command_error(sign->file, &error);
+        code = APP_REFUSED;
+        goto out;
+    }
+    code = app_file_write(sign->out != NULL ? sign->out : "-", octets, size, 0644);
+out:
+    dot2_cert_free(cert);
+    EVP_PKEY_free(key);
+    OPENSSL_free(data);
+    OPENSSL_free(octets);
+    return code;
+}
+
+int ee_sign_command(int argc, char **argv)
+{
+    static const struct option options[] = {{"psid", required_argument, NULL, 'p'},
+                                            {"digest", no_argument, NULL, 'd'},
+                                            {"out", required_argument, NULL, 'o'},
+                                            COMMAND_PROVIDER_OPTIONS,
+                                            {NULL, 0, NULL, 0}};
+    struct sign sign;
+    int option, code;
+
+    memset(&sign, 0, sizeof(sign));
+    sign.form = DOT2_SIGNER_CERTIFICATE;
+    while ((option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
+        if (option == COMMAND_HELP)
+            return sign_help();
+        if (option == 'p')
+            sign.psid = optarg;
+        else if (option == 'd')
+            sign.form = DOT2_SIGNER_DIGEST;
+        else if (option == 'o')
+            sign.out = optarg;
+        else if (!command_provider_option(option, optarg, &sign.device.provider))
+            return command_usage();
+    }
+    if (argc - optind != 1 || sign.psid == NULL || !parse_psid(sign.psid, &sign.header.psid)) {
+        app_error(argc - optind != 1 ? "one FILE is wanted" : "--psid is wanted, a number");
+        return command_usage();
+    }
+    sign.file = argv[optind];
+    code = device_configure(&sign.device);
+    if (code == APP_OK)
+        code = device_state_load(&sign.device);
+    if (code == APP_OK)
+        code = device_open(&sign.device);
+    if (code == APP_OK)
+        code = make(&sign);
+    device_close(&sign.device);
+    return code;
+}

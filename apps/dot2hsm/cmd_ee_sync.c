@@ -1,0 +1,274 @@
+/* cmd_ee_sync.c: dot2hsm ee sync: everything a device does with its RA, as far as it goes now. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
+
+#include "apps/dot2hsm/commands.h"
+#include "apps/dot2hsm/ee_device.h"
+
+#define BACKOFF_MAX 600 /* seconds */
+
+struct sync {
+    struct device device;
+    bool wait, dry_run, quiet;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static int sync_help(void)
+{
+    printf(
+        "Usage: dot2hsm ee sync --config FILE [OPTION]...\n"
+        "Gets whatever is missing, stale or due from the RA: policy file, chain file, the RA's\n"
+        "certificate, the CRL if there is a crl-url, and the application certificate, which is\n"
+        "asked for, waited for, downloaded, verified and installed, and renewed before it ends.\n"
+        "It can be killed at any moment and run again. After 10 failures within 60 minutes it\n"
+        "stops until the oldest of them is an hour old.\n\n"
+        "      --wait               until the certificate is there, trying again after failures\n"
+        "      --dry-run            say what would be done, and contact nobody\n"
+        "  -q, --quiet              say nothing but errors\n%s",
+        COMMAND_PROVIDER_HELP);
+    return APP_OK;
+}
+
+static void say(const struct sync *sync, const char *text)
+{
+    if (!sync->quiet)
+        printf("%s\n", text);
+}
+
+static const char *time_text(int64_t at, char text[32])
+{
+    time_t seconds = (time_t)at;
+    struct tm tm;
+
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
+    return text;
+}
+
+/* ---- the hook ---- */
+
+static int run_hook(struct sync *sync)
+{
+    struct device *device = &sync->device;
+    struct device_state *s = &device->state;
+    char changed[64], path[DEVICE_PATH];
+    pid_t child;
+    int status = 0;
+
+    if (s->changed == 0)
+        return APP_OK;
+    snprintf(changed, sizeof(changed), "%s%s%s",
+             (s->changed & DEVICE_CERTIFICATE) != 0 ? "certificate " : "",
+             (s->changed & DEVICE_POLICY) != 0 ? "policy " : "",
+             (s->changed & DEVICE_CHAIN) != 0 ? "chain " : "");
+    changed[strlen(changed) - 1] = '\0';
+    if (!sync->quiet)
+        printf("changed: %s\n", changed);
+    if (device->hook != NULL) {
+        fflush(NULL);
+        child = fork();
+        if (child == 0) {
+            setenv("DOT2HSM_CHANGED", changed, 1);
+            setenv("DOT2HSM_STATE_DIR", device->dir, 1);
+            if (s->certificate[0] != '\0') {
+                setenv("DOT2HSM_CERTIFICATE", device_path(device, s->certificate, path), 1);
+                setenv("DOT2HSM_KEY", s->key, 1);
+            }
+            execl("/bin/sh", "sh", "-c", device->hook, (char *)NULL);
+            _exit(127);
+        }
+        while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+            continue;
+        /* It is run again by the next sync. */
+        if (child < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+            app_error("the hook failed (status %d)", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+            return APP_REFUSED;
+        }
+    }
+    s->changed = 0;
+    return device_state_save(device);
+}
+
+/* ---- one round ---- */
+
+/* The hook runs after a failure, too, for what has changed before it. */
+static int one_round(struct sync *sync, int64_t *due)
+{
+    struct device *device = &sync->device;
+    int code, hook;
+
+    *due = 0;
+    code = device_load_trust(device);
+    if (code == APP_OK)
+        code = device_sync_files(device);
+    if (code == APP_OK)
+        code = device_provision(device, due);
+    if (code == APP_OK) {
+        device->state.last_sync = (int64_t)time(NULL);
+        code = device_succeeded(device);
+    }
+    hook = run_hook(sync);
+    return code == APP_OK ? hook : code;
+}
+
+/* Seconds until the next try: doubled with each failure, and a random half of it. */
+static int64_t backoff(const struct device_state *s)
+{
+    unsigned doublings = s->in_a_row < 9 ? s->in_a_row : 9;
+    int64_t full = (int64_t)DEVICE_PAUSE << doublings;
+    uint8_t octets[4] = {0};
+    uint32_t random;
+
+    if (full > BACKOFF_MAX)
+        full = BACKOFF_MAX;
+    RAND_bytes(octets, sizeof(octets));
+    memcpy(&random, octets, sizeof(random));
+    return full / 2 + random % (full / 2 + 1) + DEVICE_PAUSE;
+}
+
+static void sleep_until(int64_t at)
+{
+    const struct timespec pause = {0, 100000000};
+
+    while (!interrupted && (int64_t)time(NULL) < at)
+        nanosleep(&pause, NULL);
+}
+
+static int run(struct sync *sync)
+{
+    struct device *device = &sync->device;
+    char text[32], line[96];
+    int64_t due = 0, now;
+    int code;
+
+    for (;;) {
+        code = one_round(sync, &due);
+        now = (int64_t)time(NULL);
+        if (code == APP_OK && due == 0)
+            break;
+        if (code != APP_OK && (!sync->wait || code == APP_USAGE || interrupted ||
+                               device_limit_ends(device, now) != 0))
+            return code;
+        if (code != APP_OK)
+            due = now + backoff(&device->state);
+        snprintf(line, sizeof(line), "next: %s at %s", code == APP_OK ? "the download" : "a try",
+                 time_text(due, text));
+        say(sync, line);
+        if (!sync->wait)
+            return APP_OK;
+        sleep_until(due);
+        if (interrupted) {
+            app_error("interrupted");
+            return APP_REFUSED;
+        }
+    }
+    device_wants_certificate(device, line, sizeof(line));
+    say(sync, line);
+    return APP_OK;
+}
+
+static int dry_run(struct sync *sync)
+{
+    struct device *device = &sync->device;
+    const struct device_state *s = &device->state;
+    int64_t now = (int64_t)time(NULL), ends = device_limit_ends(device, now);
+    char why[96], text[32];
+    bool wants = device_wants_certificate(device, why, sizeof(why));
+
+    if (ends != 0) {
+        printf("Nothing before %s: %d failures within an hour.\n", time_text(ends, text),
+               DEVICE_FAILURES);
+        return APP_OK;
+    }
+    printf("Would fetch the policy file (%s), the chain file (%s) and the RA's certificate from "
+           "%s.\n",
+           s->policy_name[0] != '\0' ? s->policy_name : "none here",
+           s->chain_name[0] != '\0' ? s->chain_name : "none here", device->config.ra_url);
+    if (device->crl_url != NULL)
+        printf("Would fetch the CRL from %s.\n", device->crl_url);
+    if (s->acked[0] != '\0')
+        printf("Would download %s.zip from %s on.\n", s->acked,
+               time_text(dot2_time32_to_unix(s->download_time), text));
+    else if (s->hash_count > 0)
+        printf("Would look for the file of request %s, and else ask again: no acknowledgement "
+               "came.\n",
+               s->hashes[s->hash_count - 1]);
+    else if (wants)
+        printf("Would ask for an application certificate: %s.\n", why);
+    else
+        printf("Would ask for no certificate: %s.\n", why);
+    if (s->changed != 0 && device->hook != NULL)
+        printf("Would run the hook.\n");
+    return APP_OK;
+}
+
+static int prepare(struct sync *sync)
+{
+    struct device *device = &sync->device;
+    int code = device_configure(device);
+
+    if (code == APP_OK && !sync->dry_run)
+        code = device_lock(device);
+    if (code == APP_OK)
+        code = device_state_load(device);
+    if (code == APP_OK)
+        code = device_open(device);
+    if (code != APP_OK || sync->dry_run)
+        return code;
+    code = device_clean(device);
+    return code == APP_OK ? device_open_enrollment(device) : code;
+}
+
+int ee_sync_command(int argc, char **argv)
+{
+    static const struct option options[] = {{"wait", no_argument, NULL, 'w'},
+                                            {"dry-run", no_argument, NULL, 'n'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            COMMAND_PROVIDER_OPTIONS,
+                                            {NULL, 0, NULL, 0}};
+    struct sigaction action = {.sa_handler = on_signal};
+    struct sync sync;
+    int option, code;
+
+    memset(&sync, 0, sizeof(sync));
+    sync.device.lock = -1;
+    while ((option = getopt_long(argc, argv, "q", options, NULL)) != -1) {
+        if (option == COMMAND_HELP)
+            return sync_help();
+        if (option == 'w')
+            sync.wait = true;
+        else if (option == 'n')
+            sync.dry_run = true;
+        else if (option == 'q')
+            sync.quiet = true;
+        else if (!command_provider_option(option, optarg, &sync.device.provider))
+            return command_usage();
+    }
+    if (optind < argc) {
+        app_error("no operand is wanted");
+        return command_usage();
+    }
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    code = prepare(&sync);
+    if (code == APP_OK)
+        code = sync.dry_run ? dry_run(&sync) : run(&sync);
+    device_close(&sync.device);
+    return code;
+}

@@ -1,0 +1,291 @@
+/* ee_files.c: policy, chain, RA certificate and CRL, as sync keeps them. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/input.h"
+#include "apps/dot2hsm/support.h"
+
+#include "asn1/types.h"
+
+#define FILE_MAX ((uint64_t)INPUT_MAX)
+
+int device_exchange_failed(struct device *device, const char *what, enum ee_status status,
+                           const struct ee_error *error)
+{
+    char text[320];
+
+    snprintf(text, sizeof(text), "%s: %s: %s", what, ee_status_text(status), error->detail);
+    app_error("%s", text);
+    switch (status) {
+    case EE_E_UNREACHABLE:
+    case EE_E_TLS:
+    case EE_E_REFUSED:
+    case EE_E_RESPONSE:
+        if (device_failed(device, text) != APP_OK)
+            return APP_REFUSED;
+        return status == EE_E_UNREACHABLE ? APP_UNREACHABLE : APP_REFUSED;
+    case EE_E_ARGUMENT:
+        return APP_USAGE;
+    default:
+        return APP_REFUSED;
+    }
+}
+
+static int move(const struct device *device, const char *from, const char *to)
+{
+    char old[DEVICE_PATH], new[DEVICE_PATH];
+
+    if (rename(device_path(device, from, old), device_path(device, to, new)) != 0) {
+        app_error("%s: %s", new, strerror(errno));
+        return APP_REFUSED;
+    }
+    return APP_OK;
+}
+
+static bool same_octets(const struct device *device, const char *a, const char *b)
+{
+    char path[DEVICE_PATH];
+    uint8_t *x = NULL, *y = NULL;
+    size_t x_size = 0, y_size = 0;
+    bool same = device_has(device, b) &&
+                app_file_read(device_path(device, a, path), INPUT_MAX, &x, &x_size) == APP_OK &&
+                app_file_read(device_path(device, b, path), INPUT_MAX, &y, &y_size) == APP_OK &&
+                x_size == y_size && memcmp(x, y, x_size) == 0;
+
+    OPENSSL_free(x);
+    OPENSSL_free(y);
+    return same;
+}
+
+/* A ScmsFile of policies, or one that is signed (protocol part 3, row 16). */
+static int check_policy(struct device *device, const char *path)
+{
+    coer_arena *arena = coer_arena_new();
+    struct coer_error error = {0};
+    char line[COER_PATH_SIZE + 160];
+    uint8_t *octets = NULL;
+    size_t size = 0;
+    void *value = NULL;
+    int code = app_file_read(path, INPUT_MAX, &octets, &size);
+
+    (void)device;
+    if (code == APP_OK) {
+        const asn_TYPE_descriptor_t *type =
+            size > 0 && octets[0] == 3 ? &asn_DEF_Ieee1609Dot2Data : &asn_DEF_ScmsFile;
+
+        if (arena == NULL || coer_decode(arena, type, octets, size, &value, &error) != COER_OK) {
+            app_error("the policy file: %s", coer_error_format(&error, line, sizeof(line)));
+            code = APP_REFUSED;
+        }
+    }
+    coer_arena_free(arena);
+    OPENSSL_free(octets);
+    return code;
+}
+
+/* What of it does not chain to an anchor is left out; the trust itself is loaded anew after it. */
+static int check_chain(struct device *device, const char *path)
+{
+    unsigned added = 0, left = 0;
+    uint32_t now = 0;
+    int code = APP_REFUSED;
+
+    if (dot2_time32_now(&now) == DOT2_OK)
+        code = device_chain_load(device, device->trust, path, now, &added, &left);
+    if (code == APP_OK && added == 0) {
+        app_error("the chain file: no certificate of it chains to an anchor");
+        code = APP_REFUSED;
+    }
+    if (code == APP_OK && left > 0)
+        app_error("the chain file: %u of %u certificates do not chain to an anchor and are not "
+                  "used",
+                  left, added + left);
+    return code;
+}
+
+struct file {
+    const char *what, *path, *installed, *fresh;
+    unsigned bit;
+    int (*check)(struct device *device, const char *path);
+};
+
+static int sync_file(struct device *device, const struct file *file, char *name, size_t name_size)
+{
+    struct ee_download download = {.path = file->path, .max_size = FILE_MAX};
+    struct ee_download_result result;
+    struct ee_error error;
+    char output[DEVICE_PATH];
+    enum ee_status status;
+    int code = device_may_try(device);
+
+    if (code != APP_OK)
+        return code;
+    download.output = device_path(device, file->fresh, output);
+    download.have = name[0] != '\0' && device_has(device, file->installed) ? name : NULL;
+    status = ee_download(&device->config, &download, &result, &error);
+    if (status == EE_NOT_MODIFIED)
+        return APP_OK;
+    if (status != EE_OK)
+        return device_exchange_failed(device, file->what, status, &error);
+    code = file->check(device, output);
+    if (code != APP_OK) {
+        unlink(output);
+        device_failed(device, "a file of the RA's cannot be used");
+        return code;
+    }
+    snprintf(name, name_size, "%s", result.filename);
+    if (same_octets(device, file->fresh, file->installed)) {
+        unlink(output);
+        return device_state_save(device);
+    }
+    /* The hook is told once too often rather than not at all. */
+    device->state.changed |= file->bit;
+    name[0] = '\0';
+    code = device_state_save(device);
+    if (code == APP_OK)
+        code = move(device, file->fresh, file->installed);
+    snprintf(name, name_size, "%s", result.filename);
+    return code == APP_OK ? device_state_save(device) : code;
+}
+
+/* ---- the RA's certificate ---- */
+
+static enum ee_status request_body(void *arg, uint8_t **body, size_t *size, struct ee_error *error)
+{
+    const uint8_t *request = scms_ra_cert_request(size);
+
+    (void)arg;
+    (void)error;
+    *body = OPENSSL_memdup(request, *size);
+    return *body != NULL ? EE_OK : EE_E_MEMORY;
+}
+
+/* It must chain to an anchor, and be that of the host that is spoken to. */
+static int check_ra(struct device *device, dot2_cert *cert)
+{
+    struct dot2_check check = {.purpose = DOT2_PURPOSE_ANY};
+    struct dot2_error error = {.status = DOT2_OK};
+    char host[256];
+
+    device_ra_host(device, host);
+    if (strcasecmp(dot2_cert_name(cert), host) != 0) {
+        app_error("the RA's certificate is for \"%s\"", dot2_cert_name(cert));
+        return APP_REFUSED;
+    }
+    if (dot2_time32_now(&check.time) != DOT2_OK ||
+        dot2_chain_verify(device->trust, cert, &check, NULL, &error) != DOT2_OK) {
+        command_error("the RA's certificate", &error);
+        return APP_REFUSED;
+    }
+    return APP_OK;
+}
+
+static int sync_ra(struct device *device)
+{
+    struct ee_post post = {.path = "/retrieve-ra-certificate", .build = request_body};
+    struct dot2_error cause = {.status = DOT2_OK};
+    struct ee_post_result result;
+    struct ee_error error;
+    dot2_cert *cert = NULL;
+    const uint8_t *octets;
+    char path[DEVICE_PATH];
+    enum ee_status status;
+    size_t size = 0;
+    int code = device_may_try(device);
+
+    if (code != APP_OK)
+        return code;
+    scms_ra_cert_request(&post.size);
+    status = ee_post(&device->config, &post, &result, &error);
+    if (status != EE_OK)
+        return device_exchange_failed(device, "the RA's certificate", status, &error);
+    if (scms_ra_cert_response_parse(device->crypto, result.body, result.size, &cert, &cause) !=
+        DOT2_OK) {
+        command_error("the RA's certificate", &cause);
+        code = APP_REFUSED;
+    }
+    if (code == APP_OK)
+        code = check_ra(device, cert);
+    if (code != APP_OK)
+        device_failed(device, "the RA's certificate cannot be used");
+    if (code == APP_OK && (device->ra == NULL || !device_has(device, "ra.oer") ||
+                           memcmp(dot2_cert_hashedid8(device->ra), dot2_cert_hashedid8(cert), 8))) {
+        octets = dot2_cert_octets(cert, &size);
+        code = app_file_write(device_path(device, "ra.oer", path), octets, size, 0644);
+    }
+    dot2_cert_free(cert);
+    ee_post_result_clear(&result);
+    return code;
+}
+
+/* ---- the CRL, from the MA's own address ---- */
+
+static int sync_crl(struct device *device)
+{
+    struct ee_config config = device->config;
+    struct ee_download download = {.path = "/download-crl/", .max_size = FILE_MAX};
+    struct ee_download_result result;
+    struct ee_error error;
+    struct coer_error coer = {0};
+    char output[DEVICE_PATH], line[COER_PATH_SIZE + 160];
+    coer_arena *arena = NULL;
+    uint8_t *octets = NULL;
+    size_t size = 0;
+    void *value = NULL;
+    enum ee_status status;
+    int code;
+
+    if (device->crl_url == NULL)
+        return APP_OK;
+    code = device_may_try(device);
+    if (code != APP_OK)
+        return code;
+    config.ra_url = device->crl_url;
+    config.resolve = NULL;
+    download.output = device_path(device, "crl.new", output);
+    status = ee_download(&config, &download, &result, &error);
+    if (status != EE_OK)
+        return device_exchange_failed(device, "the CRL", status, &error);
+    arena = coer_arena_new();
+    code = app_file_read(output, INPUT_MAX, &octets, &size);
+    if (code == APP_OK && (arena == NULL || coer_decode(arena, &asn_DEF_CompositeCrl, octets, size,
+                                                        &value, &coer) != COER_OK)) {
+        app_error("the CRL: %s", coer_error_format(&coer, line, sizeof(line)));
+        device_failed(device, "the CRL cannot be read");
+        code = APP_REFUSED;
+    }
+    if (code == APP_OK)
+        code = move(device, "crl.new", "crl.oer");
+    OPENSSL_free(octets);
+    coer_arena_free(arena);
+    return code;
+}
+
+int device_sync_files(struct device *device)
+{
+    static const struct file policy = {"the policy file", "/download/policy/local",
+                                       "policy.oer",      "policy.new",
+                                       DEVICE_POLICY,     check_policy};
+    static const struct file chain = {"the chain file", "/download/local-certificate-chain",
+                                      "chain.oer",      "chain.new",
+                                      DEVICE_CHAIN,     check_chain};
+    struct device_state *s = &device->state;
+    int code = sync_file(device, &policy, s->policy_name, sizeof(s->policy_name));
+
+    if (code == APP_OK)
+        code = sync_file(device, &chain, s->chain_name, sizeof(s->chain_name));
+    if (code == APP_OK)
+        code = device_load_trust(device);
+    if (code == APP_OK)
+        code = sync_ra(device);
+    if (code == APP_OK)
+        code = device_load_trust(device);
+    return code == APP_OK ? sync_crl(device) : code;
+}

@@ -1,0 +1,207 @@
+/* ee_install.c: from the zip file that was downloaded to the certificate in its place. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <zip.h>
+
+#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/support.h"
+
+#define ENTRY_MAX 65536u
+
+/* Exactly one entry, named by the hash of the request, without an extension (protocol 1.3). */
+static int read_entry(zip_t *zip, const char *hash, uint8_t **octets, size_t *size)
+{
+    zip_file_t *file = NULL;
+    zip_stat_t about;
+    int code = APP_REFUSED;
+
+    if (zip_get_num_entries(zip, 0) != 1 || zip_stat_index(zip, 0, 0, &about) != 0 ||
+        (about.valid & (ZIP_STAT_NAME | ZIP_STAT_SIZE)) != (ZIP_STAT_NAME | ZIP_STAT_SIZE) ||
+        strcasecmp(about.name, hash) != 0) {
+        app_error("the zip file has not the one entry %s", hash);
+        return APP_REFUSED;
+    }
+    if (about.size == 0 || about.size > ENTRY_MAX) {
+        app_error("the entry of the zip file is empty or too large");
+        return APP_REFUSED;
+    }
+    *octets = OPENSSL_malloc((size_t)about.size);
+    file = zip_fopen_index(zip, 0, 0);
+    if (*octets == NULL || file == NULL ||
+        zip_fread(file, *octets, about.size) != (zip_int64_t)about.size) {
+        app_error("the entry of the zip file cannot be read");
+        goto out;
+    }
+    *size = (size_t)about.size;
+    code = APP_OK;
+out:
+    /* The CRC is compared when the entry is read to its end. */
+    if (file != NULL && zip_fclose(file) != 0 && code == APP_OK) {
+        app_error("the entry of the zip file is damaged");
+        code = APP_REFUSED;
+    }
+    return code;
+}
+
+static int unzip(const char *path, const char *hash, uint8_t **octets, size_t *size)
+{
+    int error = 0, code;
+    zip_t *zip = zip_open(path, ZIP_RDONLY | ZIP_CHECKCONS, &error);
+
+    if (zip == NULL) {
+        app_error("what the RA gave is no zip file");
+        return APP_REFUSED;
+    }
+    code = read_entry(zip, hash, octets, size);
+    zip_discard(zip);
+    return code;
+}
+
+/* d = e k + s for an implicit certificate, as a file: no token can make it (design). */
+static int reconstruct(struct device *device, const struct scms_cert_response *response,
+                       EVP_PKEY *verify, EVP_PKEY *expected, const char *path)
+{
+    struct dot2_error error = {.status = DOT2_OK};
+    dot2_cert *issuer = dot2_trust_find(device->trust, dot2_cert_issuer(response->cert));
+    EVP_PKEY *key = NULL;
+    int code = APP_REFUSED;
+
+    if (device->application_token != NULL)
+        app_error("the certificate is implicit: its key cannot be made in a token");
+    else if (issuer == NULL)
+        app_error("the issuer of the certificate is not known");
+    else if (dot2_ecqv_private_key(device->crypto, response->cert, issuer, verify,
+                                   response->reconstruction, &key, &error) != DOT2_OK)
+        command_error("the certificate's private key", &error);
+    else if (EVP_PKEY_eq(key, expected) != 1)
+        app_error("the private key that was reconstructed is not that of the certificate");
+    else
+        code = device_key_write(device, path, key);
+    EVP_PKEY_free(key);
+    dot2_cert_free(issuer);
+    return code;
+}
+
+static int check_cert(struct device *device, dot2_cert *cert, struct dot2_chain *chain)
+{
+    struct dot2_check check = {.purpose = DOT2_PURPOSE_ANY};
+    struct dot2_error error = {.status = DOT2_OK};
+    const ToBeSignedCertificate_t *tbs = &dot2_cert_asn1(cert)->toBeSigned;
+
+    if (tbs->appPermissions == NULL || tbs->certIssuePermissions != NULL ||
+        tbs->certRequestPermissions != NULL) {
+        app_error("the certificate is not an application certificate");
+        return APP_REFUSED;
+    }
+    /* It may begin later than now. */
+    if (dot2_time32_now(&check.time) == DOT2_OK && check.time < dot2_cert_start(cert))
+        check.time = dot2_cert_start(cert);
+    if (dot2_chain_verify(device->trust, cert, &check, chain, &error) != DOT2_OK) {
+        command_error("the application certificate", &error);
+        return APP_REFUSED;
+    }
+    return APP_OK;
+}
+
+/* The certificate, then the state that names it: from there on it is installed. */
+static int put_in_place(struct device *device, const dot2_cert *cert, const char *key_uri)
+{
+    struct device_state *s = &device->state;
+    char name[64], path[DEVICE_PATH], response_uri[512];
+    const uint8_t *octets;
+    size_t size = 0;
+    int code;
+
+    snprintf(name, sizeof(name), "application-%s.oer", s->id);
+    octets = dot2_cert_octets(cert, &size);
+    code = app_file_write(device_path(device, name, path), octets, size, 0644);
+    if (code == APP_OK)
+        code = device_key_uri(device, DEVICE_KEY_RESPONSE, response_uri);
+    if (code != APP_OK)
+        return code;
+    /* Deleted when the state is on disk: until then they are what a run after this one needs. */
+    device_obsolete(device, response_uri);
+    device_obsolete(device, s->key);
+    snprintf(s->certificate, sizeof(s->certificate), "%s", name);
+    snprintf(s->key, sizeof(s->key), "%s", key_uri);
+    s->id[0] = s->acked[0] = '\0';
+    s->hash_count = 0;
+    s->download_time = 0;
+    s->changed |= DEVICE_CERTIFICATE;
+    s->in_a_row = 0;
+    code = device_state_save(device);
+    return code == APP_OK ? device_clean(device) : code;
+}
+
+static int install(struct device *device, struct scms_cert_response *response, EVP_PKEY *verify,
+                   char *key_uri)
+{
+    struct dot2_chain chain = {.key = NULL};
+    char path[DEVICE_PATH], name[64];
+    int code = check_cert(device, response->cert, &chain);
+
+    if (code != APP_OK)
+        return code;
+    snprintf(name, sizeof(name), "application-%s.pem", device->state.id);
+    device_path(device, name, path);
+    if (response->kind == SCMS_RESPONSE_IMPLICIT) {
+        code = reconstruct(device, response, verify, chain.key, path);
+    } else if (EVP_PKEY_eq(chain.key, verify) != 1) {
+        app_error("the certificate is for another key than the one that was requested");
+        code = APP_REFUSED;
+    } else if (device->application_token == NULL) {
+        code = device_key_write(device, path, verify);
+    }
+    if (code == APP_OK && device->application_token == NULL &&
+        snprintf(key_uri, 512, "file:%s", path) >= 512) {
+        app_error("%s: the path is too long", path);
+        code = APP_USAGE;
+    }
+    dot2_chain_clear(&chain);
+    return code == APP_OK ? put_in_place(device, response->cert, key_uri) : code;
+}
+
+int device_install(struct device *device, const char *zip, const char *hash)
+{
+    struct dot2_error error = {.status = DOT2_OK};
+    struct scms_cert_response response = {.cert = NULL};
+    EVP_PKEY *key = NULL, *verify = NULL;
+    char uri[512] = "", verify_uri[512];
+    uint8_t *octets = NULL;
+    uint32_t now = 0;
+    size_t size = 0;
+    int code = unzip(zip, hash, &octets, &size);
+
+    unlink(zip);
+    if (code == APP_OK)
+        code = device_key_uri(device, DEVICE_KEY_RESPONSE, uri);
+    if (code == APP_OK)
+        code = app_key_open(device->libctx, uri, &key);
+    if (code == APP_OK)
+        code = device_key_uri(device, DEVICE_KEY_VERIFY, verify_uri);
+    if (code == APP_OK)
+        code = app_key_open(device->libctx, verify_uri, &verify);
+    if (code != APP_OK)
+        goto out;
+    if (dot2_time32_now(&now) != DOT2_OK ||
+        scms_cert_response_open(device->crypto, device->trust, now, key, octets, size, &response,
+                                &error) != DOT2_OK) {
+        command_error("the certificate response", &error);
+        code = APP_REFUSED;
+    } else if (response.kind != SCMS_RESPONSE_EXPLICIT && response.kind != SCMS_RESPONSE_IMPLICIT) {
+        app_error("the certificate response is one for butterfly keys");
+        code = APP_REFUSED;
+    } else {
+        code = install(device, &response, verify, verify_uri);
+    }
+out:
+    scms_cert_response_clear(&response);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(verify);
+    OPENSSL_free(octets);
+    return code;
+}

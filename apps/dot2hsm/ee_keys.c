@@ -1,0 +1,129 @@
+/* ee_keys.c: keys that a device makes for itself: in its token, or as files in its directory. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/token.h"
+
+static const char *const names[] = {"verify", "response"};
+
+static bool in_token(const char *uri)
+{
+    return strncmp(uri, "pkcs11:", strlen("pkcs11:")) == 0;
+}
+
+/* pkcs11:token=rse;object=app-ID-verify, whatever query the token's URI has; or file:DIR/... */
+int device_key_uri(const struct device *device, enum device_key which, char *uri)
+{
+    const char *token = device->application_token;
+    size_t path;
+    int n;
+
+    if (token == NULL) {
+        n = snprintf(uri, 512, "file:%s/request-%s.%s.pem", device->dir, device->state.id,
+                     names[which]);
+    } else {
+        path = strcspn(token, "?");
+        n = snprintf(uri, 512, "%.*s%sobject=app-%s-%s%s", (int)path, token,
+                     strcmp(token, "pkcs11:") == 0 ? "" : ";", device->state.id, names[which],
+                     token + path);
+    }
+    if (n > 0 && n < 512)
+        return APP_OK;
+    app_error("the name of a key is too long");
+    return APP_USAGE;
+}
+
+int device_key_write(const struct device *device, const char *path, EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_secmem());
+    char *pem = NULL;
+    long size;
+    int code = APP_REFUSED;
+
+    if (bio == NULL || PEM_write_bio_PrivateKey_ex(bio, key, NULL, NULL, 0, NULL, NULL,
+                                                   device->libctx, NULL) <= 0) {
+        app_error_openssl("%s: the key cannot be written", path);
+    } else {
+        size = BIO_get_mem_data(bio, &pem);
+        code = app_file_write(path, (const uint8_t *)pem, (size_t)size, 0600);
+    }
+    BIO_free(bio);
+    return code;
+}
+
+int device_token_key_make(struct device *device, const char *uri, unsigned usage)
+{
+    const struct p11_generate how = {P11_CURVE_P256, usage};
+    p11_ctx *ctx = NULL;
+    p11_key *key = NULL;
+    enum p11_status status;
+    size_t deleted = 0;
+    int code = token_open(&device->provider, device->conf, &ctx);
+
+    if (code != APP_OK)
+        return code;
+    status = p11_key_open_uri(ctx, uri, token_prompt, NULL, &key);
+    if (status == P11_E_NO_OBJECT) {
+        ERR_clear_error();
+        /* A public key without its private one, left by a run that was killed in between. */
+        status = p11_delete(ctx, uri, token_prompt, NULL, &deleted);
+        if (status == P11_OK || status == P11_E_NO_OBJECT) {
+            ERR_clear_error();
+            status = p11_key_generate(ctx, uri, &how, token_prompt, NULL, &key);
+        }
+    }
+    if (status != P11_OK)
+        code = token_failed(status, uri);
+    p11_key_free(key);
+    p11_ctx_free(ctx);
+    return code;
+}
+
+int device_key_delete(struct device *device, const char *uri)
+{
+    p11_ctx *ctx = NULL;
+    enum p11_status status;
+    size_t deleted = 0;
+    int code;
+
+    if (!in_token(uri))
+        return APP_OK;
+    code = token_open(&device->provider, device->conf, &ctx);
+    if (code != APP_OK)
+        return code;
+    status = p11_delete(ctx, uri, token_prompt, NULL, &deleted);
+    if (status == P11_E_NO_OBJECT)
+        ERR_clear_error();
+    else if (status != P11_OK)
+        code = token_failed(status, uri);
+    p11_ctx_free(ctx);
+    return code;
+}
+
+int device_key_make(struct device *device, enum device_key which, char *uri)
+{
+    EVP_PKEY *key = NULL;
+    int code = device_key_uri(device, which, uri);
+
+    if (code != APP_OK)
+        return code;
+    if (in_token(uri))
+        return device_token_key_make(
+            device, uri, which == DEVICE_KEY_VERIFY ? P11_USAGE_SIGN : P11_USAGE_DERIVE);
+    if (access(uri + strlen("file:"), F_OK) == 0)
+        return APP_OK;
+    key = EVP_PKEY_Q_keygen(device->libctx, "provider!=dot2hsm", "EC", "P-256");
+    if (key == NULL) {
+        app_error_openssl("a key cannot be made");
+        return APP_REFUSED;
+    }
+    code = device_key_write(device, uri + strlen("file:"), key);
+    EVP_PKEY_free(key);
+    return code;
+}

@@ -1,0 +1,343 @@
+/* ee_state.c: the state of a device on disk, its lock, and the limits on contacts with the RA. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "apps/dot2hsm/ee_device.h"
+
+#define STATE_MAX 16384
+
+int device_lock(struct device *device)
+{
+    char path[DEVICE_PATH];
+
+    if (mkdir(device->dir, 0700) != 0 && errno != EEXIST) {
+        app_error("%s: %s", device->dir, strerror(errno));
+        return APP_USAGE;
+    }
+    device->lock = open(device_path(device, "lock", path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (device->lock < 0) {
+        app_error("%s: %s", path, strerror(errno));
+        return APP_USAGE;
+    }
+    if (flock(device->lock, LOCK_EX | LOCK_NB) != 0) {
+        app_error("%s: another run is at work here", device->dir);
+        return APP_REFUSED;
+    }
+    return APP_OK;
+}
+
+/* ---- the file ---- */
+
+struct text_field {
+    const char *key;
+    char *value;
+    size_t size;
+};
+
+struct number_field {
+    const char *key;
+    int64_t *value;
+};
+
+#define TEXTS 10
+#define NUMBERS 7
+
+struct fields {
+    struct text_field texts[TEXTS];
+    struct number_field numbers[NUMBERS];
+    int64_t download_time, changed, in_a_row;
+};
+
+#define TEXT(name, member)                                                                         \
+    {                                                                                              \
+        name, s->member, sizeof(s->member)                                                         \
+    }
+
+static void fields_of(struct device_state *s, struct fields *f)
+{
+    const struct text_field texts[TEXTS] = {
+        TEXT("certificate", certificate),
+        TEXT("key", key),
+        TEXT("obsolete", obsolete),
+        TEXT("request", id),
+        TEXT("acked", acked),
+        TEXT("policy", policy_name),
+        TEXT("chain", chain_name),
+        TEXT("last-error", last_error),
+    };
+    const struct number_field numbers[NUMBERS] = {
+        {"download-time", &f->download_time}, {"changed", &f->changed},
+        {"in-a-row", &f->in_a_row},           {"last-error-time", &s->last_error_time},
+        {"last-sync", &s->last_sync},
+    };
+
+    memcpy(f->texts, texts, sizeof(texts));
+    memcpy(f->numbers, numbers, sizeof(numbers));
+    f->download_time = s->download_time;
+    f->changed = s->changed;
+    f->in_a_row = s->in_a_row;
+}
+
+static bool take_number(const char *text, int64_t *value)
+{
+    char *end = NULL;
+
+    errno = 0;
+    *value = strtoll(text, &end, 10);
+    return errno == 0 && end != text && *end == '\0' && *value >= 0;
+}
+
+static bool take_line(struct device_state *s, const struct fields *f, const char *key,
+                      const char *value)
+{
+    int64_t time = 0;
+
+    for (size_t i = 0; i < TEXTS && f->texts[i].key != NULL; i++) {
+        if (strcmp(f->texts[i].key, key) == 0)
+            return snprintf(f->texts[i].value, f->texts[i].size, "%s", value) <
+                   (int)f->texts[i].size;
+    }
+    for (size_t i = 0; i < NUMBERS && f->numbers[i].key != NULL; i++) {
+        if (strcmp(f->numbers[i].key, key) == 0)
+            return take_number(value, f->numbers[i].value);
+    }
+    if (strcmp(key, "hash") == 0 && s->hash_count < DEVICE_HASHES && strlen(value) < DEVICE_ID) {
+        snprintf(s->hashes[s->hash_count++], DEVICE_ID, "%s", value);
+        return true;
+    }
+    if (strcmp(key, "failure") == 0 && s->failure_count < DEVICE_FAILURES &&
+        take_number(value, &time)) {
+        s->failures[s->failure_count++] = time;
+        return true;
+    }
+    return false;
+}
+
+int device_state_load(struct device *device)
+{
+    struct device_state *s = &device->state;
+    char path[DEVICE_PATH], *line, *next, *value;
+    uint8_t *octets = NULL;
+    char *text;
+    size_t size = 0;
+    struct fields f = {.download_time = 0};
+    int code;
+
+    memset(s, 0, sizeof(*s));
+    if (!device_has(device, "state"))
+        return APP_OK;
+    code = app_file_read(device_path(device, "state", path), STATE_MAX, &octets, &size);
+    if (code != APP_OK)
+        return code;
+    fields_of(s, &f);
+    text = strndup((const char *)octets, size);
+    OPENSSL_free(octets);
+    for (line = text; line != NULL && *line != '\0'; line = next) {
+        next = line + strcspn(line, "\n");
+        if (*next != '\0')
+            *next++ = '\0';
+        value = line + strcspn(line, " ");
+        if (*value != '\0')
+            *value++ = '\0';
+        if (!take_line(s, &f, line, value)) {
+            app_error("%s: \"%s\" cannot be used", path, line);
+            code = APP_REFUSED;
+            break;
+        }
+    }
+    if (text == NULL)
+        code = APP_REFUSED;
+    free(text);
+    s->download_time = (uint32_t)f.download_time;
+    s->changed = (unsigned)f.changed;
+    s->in_a_row = (unsigned)f.in_a_row;
+    return code;
+}
+
+int device_state_save(struct device *device)
+{
+    struct device_state *s = &device->state;
+    char path[DEVICE_PATH], *text = NULL;
+    struct fields f;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    int code = APP_REFUSED;
+
+    if (out == NULL)
+        return APP_REFUSED;
+    fields_of(s, &f);
+    for (size_t i = 0; i < TEXTS && f.texts[i].key != NULL; i++) {
+        if (f.texts[i].value[0] != '\0')
+            fprintf(out, "%s %s\n", f.texts[i].key, f.texts[i].value);
+    }
+    for (size_t i = 0; i < NUMBERS && f.numbers[i].key != NULL; i++) {
+        if (*f.numbers[i].value != 0)
+            fprintf(out, "%s %" PRId64 "\n", f.numbers[i].key, *f.numbers[i].value);
+    }
+    for (unsigned i = 0; i < s->hash_count; i++)
+        fprintf(out, "hash %s\n", s->hashes[i]);
+    for (unsigned i = 0; i < s->failure_count; i++)
+        fprintf(out, "failure %" PRId64 "\n", s->failures[i]);
+    if (fclose(out) == 0)
+        code =
+            app_file_write(device_path(device, "state", path), (const uint8_t *)text, size, 0600);
+    free(text);
+    return code;
+}
+
+/* ---- what a killed run has left ---- */
+
+static bool starts(const char *name, const char *start)
+{
+    return strncmp(name, start, strlen(start)) == 0;
+}
+
+/* Is this name one of ours that nothing refers to? Parts of downloads are gone on with. */
+static bool is_left(const struct device_state *s, const char *name)
+{
+    static const char *const fixed[] = {"policy.", "chain.", "ra.", "crl."};
+    char expected[96];
+    const char *rest;
+
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        if (starts(name, fixed[i])) {
+            rest = name + strlen(fixed[i]);
+            return strcmp(rest, "oer") != 0 && !starts(rest, "new.part");
+        }
+    }
+    if (starts(name, "state."))
+        return true;
+    if (starts(name, "application-")) {
+        snprintf(expected, sizeof(expected), "%.*s.pem", (int)strcspn(s->certificate, "."),
+                 s->certificate);
+        return strcmp(name, s->certificate) != 0 && strcmp(name, expected) != 0;
+    }
+    if (!starts(name, "request-"))
+        return false;
+    snprintf(expected, sizeof(expected), "request-%s.", s->id);
+    if (s->id[0] == '\0' || !starts(name, expected))
+        return true;
+    rest = name + strlen(expected);
+    return strcmp(rest, "verify.pem") != 0 && strcmp(rest, "response.pem") != 0 &&
+           !starts(rest, "zip.part");
+}
+
+void device_obsolete(struct device *device, const char *uri)
+{
+    char *list = device->state.obsolete;
+    size_t used = strlen(list), size = sizeof(device->state.obsolete);
+
+    if (strncmp(uri, "pkcs11:", strlen("pkcs11:")) == 0 && used + strlen(uri) + 2 < size)
+        snprintf(list + used, size - used, "%s%s", used > 0 ? " " : "", uri);
+}
+
+static int delete_obsolete(struct device *device)
+{
+    char *list = device->state.obsolete, *end;
+    int code;
+
+    while (*list != '\0') {
+        end = list + strcspn(list, " ");
+        if (*end != '\0')
+            *end++ = '\0';
+        code = device_key_delete(device, list);
+        if (code != APP_OK)
+            return code;
+        memmove(list, end, strlen(end) + 1);
+        code = device_state_save(device);
+        if (code != APP_OK)
+            return code;
+    }
+    return APP_OK;
+}
+
+int device_clean(struct device *device)
+{
+    DIR *directory = opendir(device->dir);
+    const struct dirent *entry;
+    int code = APP_OK;
+
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        if (is_left(&device->state, entry->d_name) &&
+            unlinkat(dirfd(directory), entry->d_name, 0) != 0)
+            code = APP_REFUSED;
+    }
+    if (directory == NULL || closedir(directory) != 0)
+        code = APP_REFUSED;
+    if (code != APP_OK)
+        app_error("%s: what an earlier run left cannot be removed", device->dir);
+    return code == APP_OK ? delete_obsolete(device) : code;
+}
+
+/* ---- limits ---- */
+
+int64_t device_limit_ends(const struct device *device, int64_t now)
+{
+    const struct device_state *s = &device->state;
+    int64_t ends;
+
+    if (s->failure_count < DEVICE_FAILURES)
+        return 0;
+    ends = s->failures[0] + DEVICE_WINDOW;
+    /* A clock that was set back must not lock the device out for longer than the window. */
+    return ends > now && s->failures[DEVICE_FAILURES - 1] <= now ? ends : 0;
+}
+
+int device_may_try(struct device *device)
+{
+    const struct device_state *s = &device->state;
+    const int64_t now = (int64_t)time(NULL), ends = device_limit_ends(device, now);
+    char text[32] = "";
+    struct tm tm;
+    time_t at;
+
+    if (ends != 0) {
+        at = (time_t)ends;
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
+        app_error("stopped: %d failures within %d minutes; the next try is possible at %s",
+                  DEVICE_FAILURES, DEVICE_WINDOW / 60, text);
+        return APP_REFUSED;
+    }
+    if (s->failure_count > 0) {
+        int64_t since = now - s->failures[s->failure_count - 1];
+
+        /* Seconds are whole here: one more makes sure of two. */
+        if (since >= 0 && since <= DEVICE_PAUSE)
+            sleep((unsigned)(DEVICE_PAUSE + 1 - since));
+    }
+    return APP_OK;
+}
+
+int device_failed(struct device *device, const char *what)
+{
+    struct device_state *s = &device->state;
+
+    if (s->failure_count == DEVICE_FAILURES) {
+        memmove(s->failures, s->failures + 1, sizeof(s->failures) - sizeof(s->failures[0]));
+        s->failure_count--;
+    }
+    s->failures[s->failure_count++] = (int64_t)time(NULL);
+    s->in_a_row++;
+    s->last_error_time = (int64_t)time(NULL);
+    snprintf(s->last_error, sizeof(s->last_error), "%s", what);
+    for (char *p = s->last_error; *p != '\0'; p++) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = ' ';
+    }
+    return device_state_save(device);
+}
+
+int device_succeeded(struct device *device)
+{
+    device->state.in_a_row = 0;
+    return device_state_save(device);
+}
