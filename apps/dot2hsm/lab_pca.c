@@ -314,8 +314,8 @@ static enum outcome open_request(struct round *round, struct job *job)
     struct dot2_error error = {0};
     uint8_t hashes[2][48];
     size_t size = 0, count = 0;
-    const uint8_t *whole;
     enum ra_store_status status;
+    bool known = false;
 
     if (scms_signed_request_parse(run->lab.crypto, request->signed_request,
                                   request->signed_request_size, false, &job->message,
@@ -325,8 +325,10 @@ static enum outcome open_request(struct round *round, struct job *job)
             DOT2_OK ||
         dot2_cert_blacklist_hashes(job->message.cert, hashes, &size, &count) != DOT2_OK)
         return refuse(job, &error);
-    whole = dot2_cert_hash(job->message.cert, &size);
-    if (size != request->requester_size || memcmp(whole, request->requester, size) != 0) {
+    /* The RA names a requester by one of the hashes, s or n - s, whichever was presented. */
+    for (size_t i = 0; i < count && size == request->requester_size; i++)
+        known = known || memcmp(hashes[i], request->requester, size) == 0;
+    if (!known) {
         snprintf(job->detail, sizeof(job->detail), "it is not signed by its requester");
         return OUTCOME_REFUSED;
     }
