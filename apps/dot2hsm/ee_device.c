@@ -45,8 +45,13 @@ static int number(const struct device *device, const char *key, unsigned max, un
 
 static int choices(struct device *device)
 {
-    const char *enrollment = setting(device, "enrollment");
+    const char *enrollment = setting(device, "enrollment"), *ocsp = setting(device, "require-ocsp");
 
+    device->config.require_ocsp = ocsp != NULL && strcmp(ocsp, "yes") == 0;
+    if (ocsp != NULL && !device->config.require_ocsp && strcmp(ocsp, "no") != 0) {
+        app_error("[ee]: require-ocsp is yes or no");
+        return APP_USAGE;
+    }
     device->header = setting(device, "download-header");
     if (device->header != NULL && strcmp(device->header, "signed") != 0 &&
         strcmp(device->header, "secured") != 0) {
