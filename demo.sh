@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The main job, end to end, on this machine: two SoftHSM2 tokens, a registration authority (RA) whose
 # TLS key is in one of them, a road-side unit (RSE) whose enrollment key is in the other, and a file
-# that travels over TLS in two parts, because the first transfer is cut off.
+# that travels over TLS in two parts, because the first transfer is cut off. Then the RSE gets an
+# application certificate from the CAs of the laboratory, and a receiver verifies what it signs.
 #
 #   ./demo.sh               build what is missing and run; ends 0 if every check holds
 #   ./demo.sh --p11-kit     the same with the tokens in another process, as a network HSM's are
@@ -25,7 +26,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -h | --help)
-        sed -n '2,13s/^# \{0,1\}//p' "$0"
+        sed -n '2,14s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -224,6 +225,51 @@ echo "   SHA-256 of the source: $source_hash"
 echo "   SHA-256 of the copy:   $copy_hash"
 check "source and copy are equal" test "$source_hash" = "$copy_hash"
 
+if [ -n "$p11kit" ]; then
+    say "No application certificate this time"
+    echo "   The RA decrypts requests, and the RSE its certificate, with ECDH in their tokens; p11-kit"
+    echo "   0.24 does not carry ECDH. ./demo.sh and ./demo.sh --remote show this part."
+else
+    say "The CAs behind the RA start (dot2hsm lab run); the RSE asks for an application certificate"
+    setsid "$bin/dot2hsm" lab run "$dir/lab" >"$dir/lab-run.txt" 2>&1 &
+    cas=$!
+    pids+=("$cas")
+    "$bin/dot2hsm" ee sync --config "$dir/lab/rse.conf" --wait >"$dir/sync.txt"
+    sed 's/^/   RSE: /' "$dir/sync.txt"
+    sed 's/^/   CAs: /' "$dir/lab-run.txt"
+    "$bin/dot2hsm" ee status --config "$dir/lab/rse.conf" | tee "$dir/status.txt" | sed 's/^/   /'
+    "$bin/dot2hsm" keys list --json --module "$module" --pin-source "file:$dir/rse.pin" \
+        'pkcs11:token=rse;type=private' >"$dir/rse.keys"
+    check "its key was made in the token, beside the enrollment key" test \
+        "$(grep -o '"sensitive":true' "$dir/rse.keys" | wc -l)" -eq 2
+    check "it is sensitive too, and cannot be extracted" bash -c \
+        "! grep -E '\"sensitive\":false|\"extractable\":true' '$dir/rse.keys'"
+
+    say "The RSE signs a message under it, and a receiver that has the root verifies it"
+    printf 'Work zone ahead: left lane closed, 45 mph' >"$dir/message"
+    "$bin/dot2hsm" ee sign --config "$dir/lab/rse.conf" --psid 0x83 --out "$dir/signed" \
+        "$dir/message"
+    # What a receiver has: the root, and the certificates between it and the devices.
+    mkdir "$dir/receiver"
+    cp "$dir/lab/trust/ica.oer" "$dir/lab/trust/pca.oer" "$dir/receiver"
+    verify=("$bin/dot2hsm" verify --root "$dir/lab/trust/root.oer" --cert "$dir/receiver")
+    "${verify[@]}" "$dir/signed" | tee "$dir/verify.txt" | sed 's/^/   /'
+    check "the message leads to the root" "${verify[@]}" "$dir/signed"
+    check "its words are in it, and it is no longer than they need" bash -c \
+        "grep -qF 'left lane closed' '$dir/signed' && [ \$(stat -c %s '$dir/signed') -lt 500 ]"
+    sed 's/45 mph/95 mph/' "$dir/signed" >"$dir/altered"
+    if "${verify[@]}" "$dir/altered" >"$dir/altered.txt" 2>&1; then
+        echo "   FAILED: an altered message was taken" >&2
+        exit 1
+    fi
+    sed 's/^/   with 95 mph in it: /' "$dir/altered.txt"
+    kill -TERM "$cas"
+    wait "$cas" || {
+        echo "demo.sh: the CAs ended with status $?" >&2
+        exit 1
+    }
+fi
+
 say "A device on the blacklist gets nothing"
 "$bin/dot2hsm" ra blacklist add --config "$dir/lab/ra.conf" "$dir/lab/rse/enrollment.oer" |
     sed 's/^/   /'
@@ -242,5 +288,7 @@ wait "$ra" || {
     echo "demo.sh: the RA ended with status $?" >&2
     exit 1
 }
-printf '\nAll of it held: keys in HSMs, a signed Time32, one file in two parts over TLS.\n'
+printf '\nAll of it held: keys in HSMs, a signed Time32, one file in two parts over TLS'
+[ -n "$p11kit" ] || printf ',\na certificate of its own for the RSE, and a message under it that leads to the root'
+printf '.\n'
 [ -z "$keep" ] || echo "Everything is in $dir"
