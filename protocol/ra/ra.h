@@ -277,8 +277,8 @@ enum ra_reason ra_authorise_download(const struct ra_authorise *in, enum ra_serv
                                      const char *header, size_t header_size,
                                      struct ra_decision *decision);
 
-/* What a provisioning request is measured by, besides struct ra_authorise. Never NULL pointers but
- * psids. */
+/* What a provisioning request is measured by, besides struct ra_authorise. Only psids may be NULL.
+ */
 struct ra_provision {
     uint32_t start_past;        /* seconds that requested-start-time may lie before now */
     uint32_t start_future;      /* and after now */
