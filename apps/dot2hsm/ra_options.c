@@ -100,7 +100,8 @@ int ra_options_open(const struct ra_options *options, ra_store **store)
     }
     status = ra_store_open(spec, false, store, text, sizeof(text));
     if (status != RA_STORE_OK) {
-        app_error("%s: %s", spec, text[0] != '\0' ? text : ra_store_status_text(status));
+        /* Not the spec: a connection string can hold a password. text names the store. */
+        app_error("%s", text[0] != '\0' ? text : ra_store_status_text(status));
         result = APP_UNREACHABLE;
     }
 out:
