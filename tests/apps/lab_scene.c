@@ -316,13 +316,17 @@ void scene_accept(const struct scene *scene, const dot2_cert *enrollment, EVP_PK
     struct ra_request request = {.kind = kind};
     enum ra_request_verdict verdict = RA_REQUEST_TOO_MANY;
     uint8_t *octets = NULL;
-    const uint8_t *whole = dot2_cert_hash(enrollment, &request.requester_size);
+    uint8_t hashes[2][48] = {{0}};
+    size_t count = 0;
 
+    /* Of an explicit certificate the one with n - s: an RA may know a device by either. */
+    assert_int_equal(
+        dot2_cert_blacklist_hashes(enrollment, hashes, &request.requester_size, &count), DOT2_OK);
     assert_int_equal(RAND_bytes(request.hash, sizeof(request.hash)), 1);
     request.hash[24] = (uint8_t)(0xa0 + number); /* at least one letter among the digits */
     for (size_t i = 0; i < 8; i++)
         snprintf(hash + 2 * i, 3, "%02X", request.hash[24 + i]);
-    memcpy(request.requester, whole, request.requester_size);
+    memcpy(request.requester, hashes[count - 1], request.requester_size);
     assert_int_equal(scms_signed_request_build(scene->f.crypto, key, enrollment, tbs, tbs_size,
                                                &octets, &request.signed_request_size, NULL),
                      DOT2_OK);
@@ -375,15 +379,15 @@ enum ra_request_state scene_state(const struct scene *scene, const char hash[17]
 
 bool scene_is_assigned(const struct scene *scene, const char *file, const dot2_cert *enrollment)
 {
-    uint8_t hash[1][48] = {{0}};
-    size_t size = 0;
-    const uint8_t *whole = dot2_cert_hash(enrollment, &size);
+    uint8_t hashes[2][48] = {{0}};
+    size_t size = 0, count = 0;
 
-    memcpy(hash[0], whole, size);
-    if (ra_file_check(scene->store, file, strlen(file), (const uint8_t(*)[48])hash, size, 1) !=
-        RA_STORE_OK)
+    assert_int_equal(dot2_cert_blacklist_hashes(enrollment, hashes, &size, &count), DOT2_OK);
+    if (ra_file_check(scene->store, file, strlen(file), (const uint8_t(*)[48])hashes, size,
+                      count) != RA_STORE_OK)
         return false;
-    hash[0][0] ^= 1;
-    return ra_file_check(scene->store, file, strlen(file), (const uint8_t(*)[48])hash, size, 1) ==
-           RA_STORE_EXISTS;
+    hashes[0][0] ^= 1;
+    hashes[1][0] ^= 1;
+    return ra_file_check(scene->store, file, strlen(file), (const uint8_t(*)[48])hashes, size,
+                         count) == RA_STORE_EXISTS;
 }
