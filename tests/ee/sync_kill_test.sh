@@ -47,6 +47,15 @@ for round in $(seq "$rounds"); do
     "$dot2hsm" verify --root "$lab/trust/root.oer" --cert "$lab/trust" "$work/certificate.oer" \
         >/dev/null || fail "round $round: not a certificate that verifies"
 done
+# An implicit certificate, for a key that is a file: e k + s, made on the host.
+kill "$cas" && wait "$cas" || true
+cas_start --application implicit
+rm -rf "$state"
+expect 0 "$dot2hsm" ee sync --wait --config "$lab/ee.conf"
+expect 0 "$dot2hsm" ee sign --psid 0x82 --config "$lab/ee.conf" -o "$work/signed.oer" "$lab/README"
+expect 0 "$dot2hsm" verify --root "$lab/trust/root.oer" --cert "$lab/trust" "$work/signed.oer"
+says "implicit"
+[ "$(stat -c %a "$state"/application-*.pem)" = 600 ] || fail "the mode of the key"
 echo "$killed runs killed"
 [ "$killed" -ge "$rounds" ] || fail "only $killed runs were killed"
 echo ok
