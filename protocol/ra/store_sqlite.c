@@ -54,7 +54,7 @@ const char *const ra_sqlite_sql[RA_SQL_COUNT] = {
 static enum ra_store_status sqlite_blacklist_add(void *arg, const struct ra_blacklist_entry *entry)
 {
     struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     sqlite3_stmt *statement = NULL;
     int rc;
 
@@ -78,7 +78,7 @@ static enum ra_store_status sqlite_blacklist_remove(void *arg,
                                                     const struct ra_blacklist_entry *entry)
 {
     struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     sqlite3_stmt *statement = NULL;
     int rc;
 
@@ -186,7 +186,7 @@ static enum ra_store_status sqlite_file_assign(void *arg, const char *filename,
                                                const uint8_t *requester, size_t requester_size)
 {
     struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     sqlite3_stmt *statement = NULL;
     uint8_t known[48];
     size_t known_size;
@@ -215,7 +215,7 @@ static enum ra_store_status sqlite_file_assign(void *arg, const char *filename,
 static enum ra_store_status sqlite_file_unassign(void *arg, const char *filename)
 {
     struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     sqlite3_stmt *statement = NULL;
     int rc;
 

@@ -42,10 +42,14 @@ struct ra_sqlite_connection {
     sqlite3 *db;
     sqlite3_stmt *statements[RA_SQL_COUNT]; /* prepared on first use */
     struct ra_sqlite_connection *next;      /* in the pool's list of free ones */
+    bool writes;                            /* its borrower holds the writer's lock */
 };
 
 struct ra_sqlite {
     char *path;
+    /* SQLite lets who wants to write try again and again, in no order: of many threads one may try
+       until its time is up. Here they queue; only other processes are tried against. */
+    pthread_mutex_t writer;
     pthread_mutex_t lock;
     pthread_cond_t returned;
     struct ra_sqlite_connection *free;
@@ -62,6 +66,8 @@ void ra_sqlite_last_error(void *backend, char *text, size_t size);
 enum ra_store_status ra_sqlite_status(int rc);
 /* A connection for one call; NULL if there is none to be had. */
 struct ra_sqlite_connection *ra_sqlite_borrow(struct ra_sqlite *backend);
+/* The same for a call that writes: one at a time in this process. */
+struct ra_sqlite_connection *ra_sqlite_borrow_to_write(struct ra_sqlite *backend);
 /*
  * Gives a connection back. One on which something failed that is not an answer is closed: the next
  * caller gets a new one.

@@ -243,6 +243,7 @@ void ra_sqlite_close(void *arg)
     }
     pthread_cond_destroy(&backend->returned);
     pthread_mutex_destroy(&backend->lock);
+    pthread_mutex_destroy(&backend->writer);
     OPENSSL_free(backend->path);
     OPENSSL_free(backend);
 }
@@ -274,6 +275,7 @@ enum ra_store_status ra_sqlite_open(const char *location, bool create, void **ou
         snprintf(text, size, "out of memory");
         return RA_STORE_UNAVAILABLE;
     }
+    pthread_mutex_init(&backend->writer, NULL);
     pthread_mutex_init(&backend->lock, NULL);
     pthread_cond_init(&backend->returned, NULL);
     backend->free = connection;
@@ -329,9 +331,25 @@ struct ra_sqlite_connection *ra_sqlite_borrow(struct ra_sqlite *backend)
     return connection;
 }
 
+struct ra_sqlite_connection *ra_sqlite_borrow_to_write(struct ra_sqlite *backend)
+{
+    struct ra_sqlite_connection *connection;
+
+    pthread_mutex_lock(&backend->writer);
+    connection = ra_sqlite_borrow(backend);
+    if (connection == NULL)
+        pthread_mutex_unlock(&backend->writer);
+    else
+        connection->writes = true;
+    return connection;
+}
+
 void ra_sqlite_give_back(struct ra_sqlite *backend, struct ra_sqlite_connection *connection, int rc)
 {
     bool broken = ra_sqlite_status(rc) == RA_STORE_UNAVAILABLE;
+    bool wrote = connection->writes;
+
+    connection->writes = false;
 
     if (broken) {
         error_keep(backend, sqlite3_errmsg(connection->db));
@@ -346,6 +364,8 @@ void ra_sqlite_give_back(struct ra_sqlite *backend, struct ra_sqlite_connection 
     }
     pthread_cond_signal(&backend->returned);
     pthread_mutex_unlock(&backend->lock);
+    if (wrote)
+        pthread_mutex_unlock(&backend->writer);
 }
 
 int ra_sqlite_statement(struct ra_sqlite_connection *connection, enum ra_sql which,

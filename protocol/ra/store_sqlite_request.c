@@ -140,7 +140,7 @@ enum ra_store_status ra_sqlite_request_accept(void *arg, const struct ra_request
                                               enum ra_request_verdict *verdict)
 {
     struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     struct ra_request_facts facts = {0};
     enum ra_request_verdict decided = RA_REQUEST_TOO_MANY;
     enum ra_store_status status;
@@ -171,7 +171,7 @@ enum ra_store_status ra_sqlite_request_count_try(void *arg, const uint8_t *reque
                                                  size_t requester_size, int64_t now, int64_t window)
 {
     struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     int rc;
 
     if (connection == NULL)
@@ -324,7 +324,7 @@ enum ra_store_status ra_sqlite_request_finish(void *arg, const uint8_t hash[32],
                                               enum ra_request_state state, const char *detail)
 {
     struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     enum ra_request_state known_state;
     enum ra_store_status status;
     sqlite3_stmt *statement = NULL;
@@ -356,7 +356,7 @@ enum ra_store_status ra_sqlite_request_finish(void *arg, const uint8_t hash[32],
 enum ra_store_status ra_sqlite_eca_add(void *arg, const uint8_t hashedid8[8], const char *comment)
 {
     struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     sqlite3_stmt *statement = NULL;
     int rc;
 
@@ -375,7 +375,7 @@ enum ra_store_status ra_sqlite_eca_add(void *arg, const uint8_t hashedid8[8], co
 enum ra_store_status ra_sqlite_eca_remove(void *arg, const uint8_t hashedid8[8])
 {
     struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     sqlite3_stmt *statement = NULL;
     int rc;
 
