@@ -74,6 +74,9 @@ enum p11_status p11_fail(const struct p11_op *op, enum p11_status status, const 
     const char *uri = op != NULL && op->uri != NULL ? op->uri : NULL;
     va_list args;
 
+    /* A thread that is still at work while the process ends gets the status alone. */
+    if (atomic_load(&p11_ended))
+        return status;
     va_start(args, format);
     vsnprintf(detail, sizeof(detail), format, args);
     va_end(args);

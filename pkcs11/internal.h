@@ -164,6 +164,8 @@ enum p11_status p11_module_reinit(struct p11_op *op, unsigned long generation);
 extern struct p11_module *p11_modules;
 extern pthread_mutex_t p11_registry;
 extern atomic_bool p11_exiting;
+/* exit() has begun: libcrypto's error queue may be gone at any moment. */
+extern atomic_bool p11_ended;
 extern _Thread_local unsigned p11_inside_here;
 void p11_process_setup(void);
 void p11_process_setup_exit(void);

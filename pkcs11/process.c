@@ -11,6 +11,7 @@
 struct p11_module *p11_modules;
 pthread_mutex_t p11_registry = PTHREAD_MUTEX_INITIALIZER;
 atomic_bool p11_exiting;
+atomic_bool p11_ended;
 _Thread_local unsigned p11_inside_here;
 
 void p11_cond_init(pthread_cond_t *cond)
@@ -145,6 +146,7 @@ void p11_set_exiting(void)
  */
 static void at_exit(void)
 {
+    atomic_store(&p11_ended, true);
     p11_set_exiting();
     pthread_mutex_lock(&p11_registry);
     for (struct p11_module *m = p11_modules; m != NULL; m = m->next) {
