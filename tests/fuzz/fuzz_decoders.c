@@ -1,0 +1,165 @@
+/*
+ * Fuzzing of the decoders of foreign octets that are no COER type of their own: FUZZ_DECODER is the
+ * function of this file that a target calls. A broken promise of a decoder aborts.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/provider.h>
+
+#include "protocol/ra/http_head.h"
+#include "protocol/ra/http_range.h"
+#include "protocol/scms/scms.h"
+
+#define DEMAND(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            abort();                                                                               \
+    } while (0)
+
+typedef void fuzz_decoder_fn(const uint8_t *data, size_t size);
+/* A target is compiled with one of them; the others are there for the other targets. */
+fuzz_decoder_fn fuzz_base64, fuzz_head, fuzz_range, fuzz_cert, fuzz_signed_request, fuzz_encrypted;
+
+static const dot2_crypto *crypto(void)
+{
+    static dot2_crypto *made;
+
+    if (made == NULL) {
+        OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+
+        OSSL_PROVIDER_set_default_search_path(libctx, getenv("DOT2HSM_MODULES"));
+        DEMAND(OSSL_PROVIDER_load(libctx, "default") != NULL);
+        DEMAND(OSSL_PROVIDER_load(libctx, "dot2hsm") != NULL);
+        DEMAND(dot2_crypto_new(libctx, &made, NULL) == DOT2_OK);
+    }
+    return made;
+}
+
+/* Strict: what is taken is the one encoding of what it gives. */
+void fuzz_base64(const uint8_t *data, size_t size)
+{
+    struct dot2_error error = {0};
+    uint8_t *octets = NULL;
+    size_t octets_size = 0;
+    char *text = NULL;
+
+    if (scms_base64_decode((const char *)data, size, &octets, &octets_size, &error) == DOT2_OK) {
+        DEMAND(scms_base64_encode(octets, octets_size, &text) == DOT2_OK);
+        DEMAND(strlen(text) == size && memcmp(text, data, size) == 0);
+    } else {
+        DEMAND(octets == NULL && error.offset <= size);
+    }
+    OPENSSL_free(text);
+    OPENSSL_free(octets);
+}
+
+static void within(const char *at, size_t n, const uint8_t *data, size_t size)
+{
+    const char *begin = (const char *)data;
+
+    DEMAND(at == NULL || (at >= begin && at + n <= begin + size));
+}
+
+void fuzz_head(const uint8_t *data, size_t size)
+{
+    struct ra_head head;
+
+    /* The parser is given a head that ends with its empty line, as the gate does. */
+    if (size < 4 || memcmp(data + size - 4, "\r\n\r\n", 4) != 0)
+        return;
+    if (ra_head_parse((const char *)data, size, &head) != RA_HEAD_OK)
+        return;
+    within(head.target, head.target_size, data, size);
+    within(head.content_type.at, head.content_type.size, data, size);
+    for (int i = 0; i < RA_HEADERS; i++)
+        within(head.values[i].at, head.values[i].size, data, size);
+    for (size_t i = 0; i < head.target_size; i++)
+        DEMAND(head.target[i] > ' ' && head.target[i] < 0x7f);
+    DEMAND(head.minor <= 1 && (head.has_length || head.length == 0));
+}
+
+void fuzz_range(const uint8_t *data, size_t size)
+{
+    uint64_t whole = 0, first = 0, last = 0;
+    char *value;
+
+    if (size < 8)
+        return;
+    memcpy(&whole, data, 8);
+    value = OPENSSL_strndup((const char *)data + 8, size - 8);
+    DEMAND(value != NULL);
+    if (ra_range_parse(value, whole, &first, &last) == RA_RANGE_PART)
+        DEMAND(first <= last && last < whole);
+    (void)ra_if_range_matches(value, "\"validator\"");
+    (void)ra_if_none_match(value, "\"validator\"");
+    OPENSSL_free(value);
+}
+
+/* The canonical form of a certificate is its own canonical form, under the same hash. */
+void fuzz_cert(const uint8_t *data, size_t size)
+{
+    struct dot2_error error = {0};
+    dot2_cert *cert = NULL, *again = NULL;
+    uint8_t hashes[2][48];
+    size_t n = 0, hash_size = 0, count = 0;
+    const uint8_t *canonical;
+
+    if (dot2_cert_new(crypto(), data, size, &cert, &error) != DOT2_OK) {
+        DEMAND(error.offset <= size && error.detail[sizeof error.detail - 1] == '\0');
+        return;
+    }
+    canonical = dot2_cert_canonical(cert, &n);
+    DEMAND(dot2_cert_new(crypto(), canonical, n, &again, &error) == DOT2_OK);
+    DEMAND(memcmp(dot2_cert_hashedid8(cert), dot2_cert_hashedid8(again), 8) == 0);
+    if (dot2_cert_blacklist_hashes(cert, hashes, &hash_size, &count) == DOT2_OK)
+        DEMAND(count >= 1 && count <= 2 &&
+               memcmp(hashes[0] + hash_size - 8, dot2_cert_hashedid8(cert), 8) == 0);
+    dot2_cert_free(again);
+    dot2_cert_free(cert);
+}
+
+void fuzz_signed_request(const uint8_t *data, size_t size)
+{
+    struct scms_signed_request request = {0};
+    struct dot2_error error = {0};
+    const char *name = NULL;
+    size_t name_size = 0;
+    uint32_t time32 = 0;
+
+    if (scms_signed_request_parse(crypto(), data, size, true, &request, &error) == DOT2_OK) {
+        within((const char *)request.tbs.data, request.tbs.size, data, size);
+        if (scms_download_request_parse(request.pdu, &time32, &name, &name_size, &error) ==
+            DOT2_OK) {
+            within(name, name_size, data, size);
+            DEMAND(name_size <= 255);
+        }
+    } else {
+        DEMAND(error.offset <= size);
+    }
+    scms_signed_request_clear(&request);
+}
+
+void fuzz_encrypted(const uint8_t *data, size_t size)
+{
+    struct dot2_encrypted encrypted = {0};
+    struct dot2_error error = {0};
+
+    if (dot2_encrypted_parse(data, size, &encrypted, &error) == DOT2_OK)
+        DEMAND(encrypted.count >= 1 && encrypted.count <= DOT2_RECIPIENTS_MAX);
+    else
+        DEMAND(error.offset <= size);
+    dot2_encrypted_clear(&encrypted);
+}
+
+#ifdef FUZZ_DECODER
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    FUZZ_DECODER(data, size);
+    return 0;
+}
+#endif
