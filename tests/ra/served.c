@@ -109,7 +109,9 @@ static bool has_line(struct served *served, const char *text)
 
 bool served_logged(struct served *served, const char *text)
 {
-    for (int i = 0; i < 200; i++) {
+    /* Ten seconds at the most: a loaded machine is late, and a line that is there is found at once.
+     */
+    for (int i = 0; i < 1000; i++) {
         struct timespec pause = {.tv_nsec = 10000000};
 
         if (has_line(served, text))
