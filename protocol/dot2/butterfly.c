@@ -119,41 +119,68 @@ out:
     return status;
 }
 
-enum dot2_status dot2_butterfly_private(const dot2_crypto *crypto, const EVP_PKEY *seed,
-                                        const uint8_t expansion[16], enum dot2_butterfly use,
-                                        uint32_t i, uint32_t j, EVP_PKEY **key,
-                                        struct dot2_error *error)
+/* d + number modulo the order. */
+static enum dot2_status add(const dot2_crypto *crypto, const EVP_PKEY *key,
+                            const uint8_t number[32], EVP_PKEY **sum, struct dot2_error *error)
 {
     BN_CTX *ctx = BN_CTX_secure_new_ex(dot2_crypto_libctx(crypto));
-    BIGNUM *number = BN_secure_new(), *d = NULL;
-    enum dot2_status status = check_seed(seed, error);
-    uint8_t f[32];
+    BIGNUM *value = BN_secure_new(), *d = NULL;
+    enum dot2_status status = DOT2_OK;
 
-    *key = NULL;
-    if (status == DOT2_OK)
-        status = dot2_butterfly_f(crypto, expansion, use, i, j, f, error);
-    if (status != DOT2_OK)
-        goto out;
     ERR_set_mark();
-    if (!EVP_PKEY_get_bn_param(seed, OSSL_PKEY_PARAM_PRIV_KEY, &d))
+    if (!EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &d))
         status = dot2_fail(error, DOT2_E_ARGUMENT, "UnsignedButterflyParams.seed-key",
                            "the private number of a key in a token cannot be had");
     ERR_pop_to_mark();
     if (status != DOT2_OK)
         goto out;
     BN_set_flags(d, BN_FLG_CONSTTIME);
-    if (ctx == NULL || number == NULL || BN_bin2bn(f, sizeof(f), number) == NULL ||
-        !BN_mod_add(number, number, d, dot2_order(crypto, DOT2_CURVE_P256), ctx) ||
-        BN_is_zero(number)) {
+    if (ctx == NULL || value == NULL || BN_bin2bn(number, 32, value) == NULL ||
+        !BN_mod_add(value, value, d, dot2_order(crypto, DOT2_CURVE_P256), ctx) ||
+        BN_is_zero(value)) {
         status = dot2_fail_openssl(error, DOT2_E_CRYPTO, "butterfly expansion");
         goto out;
     }
-    BN_set_flags(number, BN_FLG_CONSTTIME);
-    status = dot2_key_pair(crypto, DOT2_CURVE_P256, number, key, error);
+    BN_set_flags(value, BN_FLG_CONSTTIME);
+    status = dot2_key_pair(crypto, DOT2_CURVE_P256, value, sum, error);
 out:
-    OPENSSL_cleanse(f, sizeof(f));
     BN_clear_free(d);
-    BN_clear_free(number);
+    BN_clear_free(value);
     BN_CTX_free(ctx);
+    return status;
+}
+
+enum dot2_status dot2_butterfly_private(const dot2_crypto *crypto, const EVP_PKEY *seed,
+                                        const uint8_t expansion[16], enum dot2_butterfly use,
+                                        uint32_t i, uint32_t j, EVP_PKEY **key,
+                                        struct dot2_error *error)
+{
+    enum dot2_status status = check_seed(seed, error);
+    uint8_t f[32];
+
+    *key = NULL;
+    if (status == DOT2_OK)
+        status = dot2_butterfly_f(crypto, expansion, use, i, j, f, error);
+    if (status == DOT2_OK)
+        status = add(crypto, seed, f, key, error);
+    OPENSSL_cleanse(f, sizeof(f));
+    return status;
+}
+
+enum dot2_status dot2_butterfly_add(const dot2_crypto *crypto, const EVP_PKEY *key,
+                                    const uint8_t c[32], EVP_PKEY **sum, struct dot2_error *error)
+{
+    enum dot2_status status = check_seed(key, error);
+    BIGNUM *number = BN_bin2bn(c, 32, NULL);
+
+    *sum = NULL;
+    if (status == DOT2_OK && number == NULL)
+        status = dot2_fail_memory(error);
+    else if (status == DOT2_OK && BN_cmp(number, dot2_order(crypto, DOT2_CURVE_P256)) >= 0)
+        status =
+            dot2_fail(error, DOT2_E_ARGUMENT, "ButterflyExplicitCertResponse", "c is out of range");
+    if (status == DOT2_OK)
+        status = add(crypto, key, c, sum, error);
+    BN_clear_free(number);
     return status;
 }

@@ -124,23 +124,33 @@ static enum dot2_status read_ecies(const PKRecipientInfo_t *info, enum dot2_curv
     return DOT2_OK;
 }
 
-static enum dot2_status unwrap(const dot2_crypto *crypto, EVP_PKEY *key, const dot2_cert *cert,
-                               const PKRecipientInfo_t *info, uint8_t aes[DOT2_AES_KEY],
-                               struct dot2_error *error)
+/* Who decrypts: a private key, or the sum of one and of f, whose public key is another one. */
+struct reader {
+    EVP_PKEY *key;
+    const uint8_t *f; /* NULL: the key itself */
+    const EVP_PKEY *public;
+};
+
+static enum dot2_status unwrap(const dot2_crypto *crypto, const struct reader *reader,
+                               const dot2_cert *cert, const PKRecipientInfo_t *info,
+                               uint8_t aes[DOT2_AES_KEY], struct dot2_error *error)
 {
     enum dot2_curve curve = DOT2_CURVE_NONE;
     uint8_t ecies[DOT2_ECIES_MAX], p1[32];
     size_t size = 0;
     enum dot2_status status = read_ecies(info, &curve, ecies, &size, error);
 
-    if (status == DOT2_OK && curve != dot2_key_curve(key))
+    if (status == DOT2_OK && curve != dot2_key_curve(reader->key))
         status = dot2_fail(error, DOT2_E_DECRYPT, RECIPIENTS ".encKey",
                            "a key wrapped on %s, a private key on %s", dot2_curve_name(curve),
-                           dot2_curve_name(dot2_key_curve(key)));
+                           dot2_curve_name(dot2_key_curve(reader->key)));
     if (status == DOT2_OK)
         status = dot2_ecies_p1(crypto, cert, p1, error);
     if (status == DOT2_OK) {
-        status = dot2_ecies_decrypt(crypto, key, p1, ecies, size, aes, error);
+        status = reader->f == NULL
+                     ? dot2_ecies_decrypt(crypto, reader->key, p1, ecies, size, aes, error)
+                     : dot2_ecies_decrypt_sum(crypto, reader->key, reader->f, p1, ecies, size, aes,
+                                              error);
         if (status == DOT2_E_DECRYPT && error != NULL)
             snprintf(error->field, sizeof(error->field), RECIPIENTS ".encKey");
     }
@@ -169,9 +179,9 @@ static enum dot2_status not_recipient(const char *what, struct dot2_error *error
 }
 
 static enum dot2_status unwrap_for_cert(const dot2_crypto *crypto,
-                                        const struct dot2_encrypted *encrypted, EVP_PKEY *key,
-                                        const dot2_cert *cert, uint8_t aes[DOT2_AES_KEY],
-                                        struct dot2_error *error)
+                                        const struct dot2_encrypted *encrypted,
+                                        const struct reader *reader, const dot2_cert *cert,
+                                        uint8_t aes[DOT2_AES_KEY], struct dot2_error *error)
 {
     for (size_t i = 0; i < encrypted->count; i++) {
         struct dot2_recipient recipient;
@@ -180,7 +190,8 @@ static enum dot2_status unwrap_for_cert(const dot2_crypto *crypto,
 
         if (recipient.kind == DOT2_RECIPIENT_CERT &&
             memcmp(recipient.id, dot2_cert_hashedid8(cert), 8) == 0)
-            return explain(cert, key, unwrap(crypto, key, cert, info, aes, error), error);
+            return explain(cert, reader->public, unwrap(crypto, reader, cert, info, aes, error),
+                           error);
     }
     return not_recipient("a certRecipInfo of this certificate", error);
 }
@@ -190,13 +201,14 @@ static enum dot2_status unwrap_for_cert(const dot2_crypto *crypto,
  * certificate there. So that one first, then whatever is on the key's curve.
  */
 static enum dot2_status unwrap_for_key(const dot2_crypto *crypto,
-                                       const struct dot2_encrypted *encrypted, EVP_PKEY *key,
-                                       uint8_t aes[DOT2_AES_KEY], struct dot2_error *error)
+                                       const struct dot2_encrypted *encrypted,
+                                       const struct reader *reader, uint8_t aes[DOT2_AES_KEY],
+                                       struct dot2_error *error)
 {
     const PKRecipientInfo_t *candidates[DOT2_RECIPIENTS_MAX];
     size_t count = 0;
     uint8_t id[8];
-    enum dot2_status status = dot2_encryption_key_hashedid8(crypto, key, id, error);
+    enum dot2_status status = dot2_encryption_key_hashedid8(crypto, reader->public, id, error);
 
     if (status != DOT2_OK)
         return status;
@@ -214,17 +226,16 @@ static enum dot2_status unwrap_for_key(const dot2_crypto *crypto,
     if (count == 0)
         return not_recipient("a rekRecipInfo", error);
     for (size_t i = 0; i < count && i < LENIENT_TRIES; i++) {
-        status = unwrap(crypto, key, NULL, candidates[i], aes, error);
+        status = unwrap(crypto, reader, NULL, candidates[i], aes, error);
         if (status != DOT2_E_DECRYPT && status != DOT2_E_POINT)
             break;
     }
     return status;
 }
 
-enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,
-                                        const struct dot2_encrypted *encrypted, EVP_PKEY *key,
-                                        const dot2_cert *cert, uint8_t **plaintext, size_t *size,
-                                        struct dot2_error *error)
+static enum dot2_status decrypt(const dot2_crypto *crypto, const struct dot2_encrypted *encrypted,
+                                const struct reader *reader, const dot2_cert *cert,
+                                uint8_t **plaintext, size_t *size, struct dot2_error *error)
 {
     const AesCcmCiphertext_t *ccm = &encrypted->asn1->ciphertext.choice.aes128ccm;
     size_t sealed_size = (size_t)ccm->ccmCiphertext.size;
@@ -232,15 +243,13 @@ enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,
     uint8_t *plain = NULL;
     enum dot2_status status = DOT2_OK;
 
-    *plaintext = NULL;
-    *size = 0;
     if (sealed_size <= DOT2_CCM_TAG || sealed_size - DOT2_CCM_TAG > DOT2_PLAINTEXT_MAX)
         return dot2_fail(
             error, DOT2_E_DECRYPT,
             "Ieee1609Dot2Data.content.encryptedData.ciphertext.aes128ccm.ccmCiphertext",
             "%zu octets are no ciphertext with its tag", sealed_size);
-    status = cert != NULL ? unwrap_for_cert(crypto, encrypted, key, cert, aes, error)
-                          : unwrap_for_key(crypto, encrypted, key, aes, error);
+    status = cert != NULL ? unwrap_for_cert(crypto, encrypted, reader, cert, aes, error)
+                          : unwrap_for_key(crypto, encrypted, reader, aes, error);
     if (status != DOT2_OK)
         return status;
     plain = OPENSSL_malloc(sealed_size - DOT2_CCM_TAG);
@@ -257,6 +266,45 @@ enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,
     *plaintext = plain;
     *size = sealed_size - DOT2_CCM_TAG;
     return DOT2_OK;
+}
+
+enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,
+                                        const struct dot2_encrypted *encrypted, EVP_PKEY *key,
+                                        const dot2_cert *cert, uint8_t **plaintext, size_t *size,
+                                        struct dot2_error *error)
+{
+    const struct reader reader = {.key = key, .public = key};
+
+    *plaintext = NULL;
+    *size = 0;
+    return decrypt(crypto, encrypted, &reader, cert, plaintext, size, error);
+}
+
+enum dot2_status dot2_encrypted_decrypt_expanded(const dot2_crypto *crypto,
+                                                 const struct dot2_encrypted *encrypted,
+                                                 EVP_PKEY *seed,
+                                                 const struct dot2_expansion *expansion,
+                                                 const dot2_cert *cert, uint8_t **plaintext,
+                                                 size_t *size, struct dot2_error *error)
+{
+    EVP_PKEY *public = NULL;
+    uint8_t f[32];
+    struct reader reader = {.key = seed, .f = f};
+    enum dot2_status status;
+
+    *plaintext = NULL;
+    *size = 0;
+    status = dot2_butterfly_public(crypto, seed, expansion->key, DOT2_BUTTERFLY_ENCRYPT,
+                                   expansion->i, expansion->j, &public, error);
+    if (status == DOT2_OK)
+        status = dot2_butterfly_f(crypto, expansion->key, DOT2_BUTTERFLY_ENCRYPT, expansion->i,
+                                  expansion->j, f, error);
+    reader.public = public;
+    if (status == DOT2_OK)
+        status = decrypt(crypto, encrypted, &reader, cert, plaintext, size, error);
+    OPENSSL_cleanse(f, sizeof(f));
+    EVP_PKEY_free(public);
+    return status;
 }
 
 enum dot2_status dot2_decrypt_check(const dot2_crypto *crypto, EVP_PKEY *key, const dot2_cert *cert,

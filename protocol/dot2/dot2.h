@@ -442,6 +442,30 @@ enum dot2_status dot2_butterfly_private(const dot2_crypto *crypto, const EVP_PKE
                                         uint32_t i, uint32_t j, EVP_PKEY **key,
                                         struct dot2_error *error);
 
+/* Which of the keys that a seed key stands for: its AES key, and the numbers i and j. */
+struct dot2_expansion {
+    uint8_t key[16];
+    uint32_t i, j;
+};
+/*
+ * As dot2_encrypted_decrypt(), with the private key d + f of an encryption seed key d. The seed key
+ * may be in a token, for which no mechanism adds f: its ECDH gives the x of d V, which leaves two
+ * candidates for the shared point d V + f V, and the tag of ECIES tells which it is.
+ * DOT2_E_ALGORITHM: a seed key that is not on P-256.
+ */
+enum dot2_status dot2_encrypted_decrypt_expanded(const dot2_crypto *crypto,
+                                                 const struct dot2_encrypted *encrypted,
+                                                 EVP_PKEY *seed,
+                                                 const struct dot2_expansion *expansion,
+                                                 const dot2_cert *cert, uint8_t **plaintext,
+                                                 size_t *size, struct dot2_error *error);
+/*
+ * The key of a certificate of the kind explicit-butterfly: key + c, for a software key that was
+ * expanded. DOT2_E_ARGUMENT: a private key in a token, or c is no number below the order.
+ */
+enum dot2_status dot2_butterfly_add(const dot2_crypto *crypto, const EVP_PKEY *key,
+                                    const uint8_t c[32], EVP_PKEY **sum, struct dot2_error *error);
+
 /* ---- crl.c: certificate revocation lists (clause 7) --------------------------------------------
  */
 

@@ -25,6 +25,14 @@ enum dot2_status dot2_ecies_check(const dot2_crypto *crypto, EVP_PKEY *key,
 enum dot2_status dot2_ecies_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t p1[32],
                                     const uint8_t *in, size_t size, uint8_t wrapped[DOT2_AES_KEY],
                                     struct dot2_error *error);
+/*
+ * The same with the private key d + f mod n, on P-256, of which key has d: one ECDH with d, in the
+ * provider dot2hsm and so in a token, and arithmetic on points. f is 32 octets, big-endian.
+ */
+enum dot2_status dot2_ecies_decrypt_sum(const dot2_crypto *crypto, EVP_PKEY *key,
+                                        const uint8_t f[32], const uint8_t p1[32],
+                                        const uint8_t *in, size_t size,
+                                        uint8_t wrapped[DOT2_AES_KEY], struct dot2_error *error);
 
 /*
  * AES-128-CCM (5.3.8): 12 octets of nonce, 16 of tag behind the ciphertext, no associated data.

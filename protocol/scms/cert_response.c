@@ -170,7 +170,9 @@ out:
     return status;
 }
 
-static enum dot2_status decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t *octets,
+/* expansion NULL: with the key itself */
+static enum dot2_status decrypt(const dot2_crypto *crypto, EVP_PKEY *key,
+                                const struct dot2_expansion *expansion, const uint8_t *octets,
                                 size_t size, struct scms_cert_response *response,
                                 struct dot2_error *error)
 {
@@ -184,8 +186,11 @@ static enum dot2_status decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const 
     if (encrypted.count != 1 || encrypted.recipients[0].kind != DOT2_RECIPIENT_REK)
         status = dot2_fail(error, DOT2_E_MESSAGE, ENCRYPTED, "not one rekRecipInfo");
     if (status == DOT2_OK)
-        status = dot2_encrypted_decrypt(crypto, &encrypted, key, NULL, &plaintext, &plaintext_size,
-                                        error);
+        status = expansion == NULL
+                     ? dot2_encrypted_decrypt(crypto, &encrypted, key, NULL, &plaintext,
+                                              &plaintext_size, error)
+                     : dot2_encrypted_decrypt_expanded(crypto, &encrypted, key, expansion, NULL,
+                                                       &plaintext, &plaintext_size, error);
     if (status == DOT2_OK)
         status = read_plaintext(crypto, plaintext, plaintext_size, response, error);
     OPENSSL_clear_free(plaintext, plaintext_size);
@@ -193,10 +198,10 @@ static enum dot2_status decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const 
     return status;
 }
 
-enum dot2_status scms_cert_response_open(const dot2_crypto *crypto, dot2_trust *trust,
-                                         uint32_t time32, EVP_PKEY *key, const uint8_t *octets,
-                                         size_t size, struct scms_cert_response *response,
-                                         struct dot2_error *error)
+static enum dot2_status open_response(const dot2_crypto *crypto, dot2_trust *trust, uint32_t time32,
+                                      EVP_PKEY *key, const struct dot2_expansion *expansion,
+                                      const uint8_t *octets, size_t size,
+                                      struct scms_cert_response *response, struct dot2_error *error)
 {
     const struct dot2_check check = {.purpose = DOT2_PURPOSE_ANY, .time = time32};
     coer_arena *arena = coer_arena_new();
@@ -221,7 +226,7 @@ enum dot2_status scms_cert_response_open(const dot2_crypto *crypto, dot2_trust *
         status = dot2_fail(error, DOT2_E_DECODE, ENCRYPTED, "has no octets");
         goto out;
     }
-    status = decrypt(crypto, key, span.data, span.size, response, error);
+    status = decrypt(crypto, key, expansion, span.data, span.size, response, error);
     if (status != DOT2_OK)
         goto out;
     issuer = dot2_cert_issuer(response->cert);
@@ -233,6 +238,54 @@ out:
     coer_arena_free(arena);
     if (status != DOT2_OK)
         scms_cert_response_clear(response);
+    return status;
+}
+
+enum dot2_status scms_cert_response_open(const dot2_crypto *crypto, dot2_trust *trust,
+                                         uint32_t time32, EVP_PKEY *key, const uint8_t *octets,
+                                         size_t size, struct scms_cert_response *response,
+                                         struct dot2_error *error)
+{
+    return open_response(crypto, trust, time32, key, NULL, octets, size, response, error);
+}
+
+enum dot2_status scms_butterfly_response_open(const dot2_crypto *crypto, dot2_trust *trust,
+                                              uint32_t time32, EVP_PKEY *seed,
+                                              const struct dot2_expansion *expansion,
+                                              const uint8_t *octets, size_t size,
+                                              struct scms_cert_response *response,
+                                              struct dot2_error *error)
+{
+    enum dot2_status status =
+        open_response(crypto, trust, time32, seed, expansion, octets, size, response, error);
+
+    if (status == DOT2_OK && response->kind != SCMS_RESPONSE_IMPLICIT_BUTTERFLY &&
+        response->kind != SCMS_RESPONSE_EXPLICIT_BUTTERFLY) {
+        scms_cert_response_clear(response);
+        return dot2_fail(error, DOT2_E_TYPE, "PlaintextCertificateResponse",
+                         "not one for butterfly keys");
+    }
+    return status;
+}
+
+enum dot2_status scms_butterfly_private(const dot2_crypto *crypto,
+                                        const struct scms_cert_response *response,
+                                        const dot2_cert *issuer, const EVP_PKEY *seed,
+                                        const struct dot2_expansion *expansion, EVP_PKEY **key,
+                                        struct dot2_error *error)
+{
+    EVP_PKEY *expanded = NULL;
+    enum dot2_status status =
+        dot2_butterfly_private(crypto, seed, expansion->key, DOT2_BUTTERFLY_SIGN, expansion->i,
+                               expansion->j, &expanded, error);
+
+    *key = NULL;
+    if (status == DOT2_OK && response->kind == SCMS_RESPONSE_IMPLICIT_BUTTERFLY)
+        status = dot2_ecqv_private_key(crypto, response->cert, issuer, expanded,
+                                       response->reconstruction, key, error);
+    else if (status == DOT2_OK)
+        status = dot2_butterfly_add(crypto, expanded, response->reconstruction, key, error);
+    EVP_PKEY_free(expanded);
     return status;
 }
 

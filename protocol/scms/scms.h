@@ -320,6 +320,26 @@ enum dot2_status scms_cert_response_open(const dot2_crypto *crypto, dot2_trust *
                                          uint32_t time32, EVP_PKEY *key, const uint8_t *octets,
                                          size_t size, struct scms_cert_response *response,
                                          struct dot2_error *error);
+/*
+ * The same with a response encryption seed key, expanded; it may be in a token. DOT2_E_TYPE: the
+ * response is not one for butterfly keys.
+ */
+enum dot2_status scms_butterfly_response_open(const dot2_crypto *crypto, dot2_trust *trust,
+                                              uint32_t time32, EVP_PKEY *seed,
+                                              const struct dot2_expansion *expansion,
+                                              const uint8_t *octets, size_t size,
+                                              struct scms_cert_response *response,
+                                              struct dot2_error *error);
+/*
+ * The private key of such a response's certificate, from the verification seed key, which must be a
+ * software key (DOT2_E_ARGUMENT): e (a + f) + s for an implicit certificate, a + f + c for an
+ * explicit one. That it is the certificate's key is the caller's to check.
+ */
+enum dot2_status scms_butterfly_private(const dot2_crypto *crypto,
+                                        const struct scms_cert_response *response,
+                                        const dot2_cert *issuer, const EVP_PKEY *seed,
+                                        const struct dot2_expansion *expansion, EVP_PKEY **key,
+                                        struct dot2_error *error);
 void scms_cert_response_clear(struct scms_cert_response *response);
 
 #endif

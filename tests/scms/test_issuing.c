@@ -261,6 +261,123 @@ static void a_certificate_response_is_read_by_its_device_alone(void **state)
     EVP_PKEY_free(other);
 }
 
+/* One with an expanded key, for the device of two seeds. Returns its response. */
+static size_t butterfly_response(const EVP_PKEY *verify, const EVP_PKEY *response_seed,
+                                 const struct dot2_expansion *e, bool implicit, uint8_t **octets)
+{
+    struct scms_cert_response response = {.kind = implicit ? SCMS_RESPONSE_IMPLICIT_BUTTERFLY
+                                                           : SCMS_RESPONSE_EXPLICIT_BUTTERFLY};
+    EVP_PKEY *key = NULL, *sealing = NULL, *sum = NULL;
+    size_t size = 0;
+
+    assert_int_equal(dot2_butterfly_private(f.crypto, verify, e->key, DOT2_BUTTERFLY_SIGN, e->i,
+                                            e->j, &key, NULL),
+                     DOT2_OK);
+    assert_int_equal(dot2_butterfly_public(f.crypto, response_seed, e->key, DOT2_BUTTERFLY_ENCRYPT,
+                                           e->i, e->j, &sealing, NULL),
+                     DOT2_OK);
+    if (implicit) {
+        assert_int_equal(dot2_cert_issue(f.crypto, f.arena, application_body(), key, eca, eca_key,
+                                         true, &response.cert, response.reconstruction, NULL),
+                         DOT2_OK);
+    } else {
+        memset(response.reconstruction, 0x5a, sizeof(response.reconstruction));
+        assert_int_equal(dot2_butterfly_add(f.crypto, key, response.reconstruction, &sum, NULL),
+                         DOT2_OK);
+        response.cert = fixture_explicit(&f, application_body(), sum, eca, eca_key);
+    }
+    assert_int_equal(
+        scms_cert_response_build(f.crypto, eca_key, eca, sealing, &response, octets, &size, NULL),
+        DOT2_OK);
+    dot2_cert_free(response.cert);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(sealing);
+    EVP_PKEY_free(sum);
+    return size;
+}
+
+/* What the device makes of it: the private key of the certificate, or not. */
+static void a_butterfly_response_gives_a_certificate_and_its_key(void **state)
+{
+    EVP_PKEY *verify = fixture_key(&f, DOT2_CURVE_P256), *other = fixture_key(&f, DOT2_CURVE_P256);
+    const struct dot2_check check = {.time = FIXTURE_NOW};
+    const struct dot2_expansion e = {"expansion of 16", 7, 3};
+
+    (void)state;
+    for (int implicit = 0; implicit < 2; implicit++) {
+        struct dot2_expansion wrong = e;
+        struct scms_cert_response back;
+        struct dot2_error error = {0};
+        struct dot2_chain chain = {0};
+        EVP_PKEY *key = NULL;
+        uint8_t *octets = NULL;
+        size_t size = butterfly_response(verify, response_key, &e, implicit, &octets);
+
+        assert_int_equal(scms_butterfly_response_open(f.crypto, pki.trust, FIXTURE_NOW,
+                                                      response_key, &e, octets, size, &back,
+                                                      &error),
+                         DOT2_OK);
+        assert_int_equal(dot2_chain_verify(pki.trust, back.cert, &check, &chain, &error), DOT2_OK);
+        assert_int_equal(scms_butterfly_private(f.crypto, &back, eca, verify, &e, &key, &error),
+                         DOT2_OK);
+        assert_int_equal(EVP_PKEY_eq(key, chain.key), 1);
+        EVP_PKEY_free(key);
+        assert_int_equal(scms_butterfly_private(f.crypto, &back, eca, other, &e, &key, &error),
+                         DOT2_OK);
+        assert_int_not_equal(EVP_PKEY_eq(key, chain.key), 1);
+        EVP_PKEY_free(key);
+        wrong.j++;
+        assert_int_equal(scms_butterfly_private(f.crypto, &back, eca, verify, &wrong, &key, &error),
+                         DOT2_OK);
+        assert_int_not_equal(EVP_PKEY_eq(key, chain.key), 1);
+        EVP_PKEY_free(key);
+        scms_cert_response_clear(&back);
+        assert_int_equal(scms_butterfly_response_open(f.crypto, pki.trust, FIXTURE_NOW,
+                                                      response_key, &wrong, octets, size, &back,
+                                                      &error),
+                         DOT2_E_DECRYPT);
+        assert_int_equal(scms_butterfly_response_open(f.crypto, pki.trust, FIXTURE_NOW, other, &e,
+                                                      octets, size, &back, &error),
+                         DOT2_E_DECRYPT);
+        assert_null(back.cert);
+        dot2_chain_clear(&chain);
+        OPENSSL_free(octets);
+    }
+    EVP_PKEY_free(verify);
+    EVP_PKEY_free(other);
+}
+
+static void a_response_for_a_whole_key_is_none_for_a_seed(void **state)
+{
+    const struct dot2_expansion e = {"expansion of 16", 7, 3};
+    EVP_PKEY *key = fixture_key(&f, DOT2_CURVE_P256), *sealing = NULL, *sum = NULL;
+    struct scms_cert_response response = {.kind = SCMS_RESPONSE_EXPLICIT}, back;
+    struct dot2_error error = {0};
+    uint8_t above[32], *octets = NULL;
+    size_t size = 0;
+
+    (void)state;
+    assert_int_equal(dot2_butterfly_public(f.crypto, response_key, e.key, DOT2_BUTTERFLY_ENCRYPT,
+                                           e.i, e.j, &sealing, NULL),
+                     DOT2_OK);
+    response.cert = fixture_explicit(&f, application_body(), key, eca, eca_key);
+    assert_int_equal(
+        scms_cert_response_build(f.crypto, eca_key, eca, sealing, &response, &octets, &size, NULL),
+        DOT2_OK);
+    assert_int_equal(scms_butterfly_response_open(f.crypto, pki.trust, FIXTURE_NOW, response_key,
+                                                  &e, octets, size, &back, &error),
+                     DOT2_E_TYPE);
+    assert_null(back.cert);
+    /* c of an explicit one is a number below the order. */
+    memset(above, 0xff, sizeof(above));
+    assert_int_equal(dot2_butterfly_add(f.crypto, key, above, &sum, &error), DOT2_E_ARGUMENT);
+    assert_null(sum);
+    OPENSSL_free(octets);
+    dot2_cert_free(response.cert);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(sealing);
+}
+
 static void certificates_of_another_issuer_or_kind_are_refused(void **state)
 {
     struct scms_cert_response response = {.kind = SCMS_RESPONSE_EXPLICIT, .cert = pki.rse}, back;
@@ -300,6 +417,8 @@ int main(void)
         cmocka_unit_test(an_implicit_enrollment_response),
         cmocka_unit_test(an_explicit_enrollment_response_only_where_allowed),
         cmocka_unit_test(a_certificate_response_is_read_by_its_device_alone),
+        cmocka_unit_test(a_butterfly_response_gives_a_certificate_and_its_key),
+        cmocka_unit_test(a_response_for_a_whole_key_is_none_for_a_seed),
         cmocka_unit_test(certificates_of_another_issuer_or_kind_are_refused),
     };
 
