@@ -1,35 +1,69 @@
 #!/usr/bin/env bash
 # dot2hsm ee sync, killed at random moments and run again: one request at the RA, its certificate
-# installed, nothing left beside it. 20 times; 200 times with DOT2HSM_LONG.
+# installed, nothing left beside it, no key left in the token. 20 rounds; 200 with DOT2HSM_LONG.
+#   sync_kill_test.sh [file|token]    where the device's keys are
 set -euo pipefail
 . "$SOURCE_DIR/tests/ee/sync_lib.sh"
+kind=${1:-file}
 rounds=20
 [ -z "${DOT2HSM_LONG:-}" ] || rounds=200
-sync_lab
+files="application.oer application.pem chain.oer lock policy.oer ra.oer state "
+if [ "$kind" = token ]; then
+    tokens ra rse
+    sync_lab --module "$softhsm" --pin-source "file:$work/%s.pin" --rse-token pkcs11:token=rse
+    files=${files/application.pem /}
+else
+    sync_lab
+fi
 cas_start
 seed=${SYNC_KILL_SEED:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed, $rounds rounds"
-
-# How long is a whole run? Kills are spread over a bit more than that.
-begin=$(date +%s%N)
-"$dot2hsm" ee sync --quiet --config "$lab/ee.conf" || fail "the first run"
-whole=$((($(date +%s%N) - begin) / 1000000 + 20))
-"$dot2hsm" ee sync --wait --quiet --config "$lab/ee.conf" || fail "the first certificate"
 state=$lab/rse/state
 killed=0
+run() { "$dot2hsm" ee sync --quiet --config "$lab/ee.conf" "$@"; }
+now() { echo $(($(date +%s%N) / 1000000)); }
+
+# keys: how many private keys the device's token has
+keys() {
+    [ "$kind" = token ] || return 0
+    "$dot2hsm" keys list --config "$lab/ee.conf" --json pkcs11:token=rse | grep -c '"private'
+}
+
+# kill_within MS: a run that is killed at a random moment in that time
+kill_within() {
+    local pid ms=$((RANDOM % $1))
+    "$dot2hsm" ee sync --quiet --wait --config "$lab/ee.conf" >>"$work/killed.log" 2>&1 &
+    pid=$!
+    sleep "$((ms / 1000)).$(printf '%03d' $((ms % 1000)))"
+    if kill -9 "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
+    wait "$pid" 2>/dev/null || true
+}
+
+# How long is it to the acknowledgement, and, when the certificate is there, to its installation?
+# Kills are spread over a bit more than each. What is between is waiting.
+begin=$(now)
+run || fail "the first run"
+to_ack=$(($(now) - begin + 20))
+sleep 1.2
+begin=$(now)
+run --wait || fail "the first certificate"
+to_install=$(($(now) - begin + 20))
+echo "acknowledged after $to_ack ms, installed after $to_install ms"
 for round in $(seq "$rounds"); do
     before=$(requests)
+    keys_before=$(keys)
     rm -rf "$state"
-    for _ in 1 2; do
-        "$dot2hsm" ee sync --wait --quiet --config "$lab/ee.conf" >>"$work/killed.log" 2>&1 &
-        pid=$!
-        ms=$((RANDOM % whole))
-        sleep "$((ms / 1000)).$(printf '%03d' $((ms % 1000)))"
-        if kill -9 "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
-        wait "$pid" 2>/dev/null || true
-    done
-    "$dot2hsm" ee sync --wait --quiet --config "$lab/ee.conf" >"$work/last.log" 2>&1 || {
+    if [ $((round % 2)) = 0 ]; then
+        kill_within "$to_ack"
+        kill_within "$to_ack"
+    else
+        run || fail "round $round: no acknowledgement"
+        sleep 1.1
+        kill_within "$to_install"
+        kill_within "$to_install"
+    fi
+    run --wait >"$work/last.log" 2>&1 || {
         cat "$work/last.log" "$state/state" >&2
         fail "round $round does not end well"
     }
@@ -38,24 +72,30 @@ for round in $(seq "$rounds"); do
         fail "round $round: $(($(requests) - before)) requests"
     }
     cp "$state"/application-*.oer "$work/certificate.oer"
-    "$dot2hsm" ee sync --quiet --config "$lab/ee.conf" || fail "round $round: once more"
+    run || fail "round $round: once more"
     cmp "$state"/application-*.oer "$work/certificate.oer" || fail "round $round: another certificate"
     [ "$(requests)" = $((before + 1)) ] || fail "round $round: one more request"
     names=$(ls -A "$state" | sed 's/application-[0-9a-f]*/application/' | sort | tr '\n' ' ')
-    [ "$names" = "application.oer application.pem chain.oer lock policy.oer ra.oer state " ] ||
-        fail "round $round: left are $names"
+    [ "$names" = "$files" ] || fail "round $round: left are $names"
+    # The key of the certificate, and no other: the round before lost its state, not its key.
+    [ "$kind" = file ] || [ "$(keys)" = $((keys_before + 1)) ] ||
+        fail "round $round: $(keys) keys in the token, $keys_before before"
     "$dot2hsm" verify --root "$lab/trust/root.oer" --cert "$lab/trust" "$work/certificate.oer" \
         >/dev/null || fail "round $round: not a certificate that verifies"
+    expect 0 "$dot2hsm" ee sign --psid 0x82 --config "$lab/ee.conf" -o "$work/signed.oer" "$lab/README"
+    expect 0 "$dot2hsm" verify --root "$lab/trust/root.oer" --cert "$lab/trust" "$work/signed.oer"
 done
-# An implicit certificate, for a key that is a file: e k + s, made on the host.
-kill "$cas" && wait "$cas" || true
-cas_start --application implicit
-rm -rf "$state"
-expect 0 "$dot2hsm" ee sync --wait --config "$lab/ee.conf"
-expect 0 "$dot2hsm" ee sign --psid 0x82 --config "$lab/ee.conf" -o "$work/signed.oer" "$lab/README"
-expect 0 "$dot2hsm" verify --root "$lab/trust/root.oer" --cert "$lab/trust" "$work/signed.oer"
-says "implicit"
-[ "$(stat -c %a "$state"/application-*.pem)" = 600 ] || fail "the mode of the key"
+if [ "$kind" = file ]; then
+    # An implicit certificate, for a key that is a file: e k + s, made on the host.
+    kill "$cas" && wait "$cas" || true
+    cas_start --application implicit
+    rm -rf "$state"
+    expect 0 "$dot2hsm" ee sync --wait --config "$lab/ee.conf"
+    expect 0 "$dot2hsm" ee sign --psid 0x82 --config "$lab/ee.conf" -o "$work/signed.oer" "$lab/README"
+    expect 0 "$dot2hsm" verify --root "$lab/trust/root.oer" --cert "$lab/trust" "$work/signed.oer"
+    says "implicit"
+    [ "$(stat -c %a "$state"/application-*.pem)" = 600 ] || fail "the mode of the key"
+fi
 echo "$killed runs killed"
 [ "$killed" -ge "$rounds" ] || fail "only $killed runs were killed"
 echo ok
