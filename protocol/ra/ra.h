@@ -126,8 +126,8 @@ struct ra_request_limits {
 
 enum ra_request_verdict {
     RA_REQUEST_ACCEPTED = 0,
-    RA_REQUEST_DUPLICATE, /* 5057: this hash within retention, or this verify key of this
-                             requester still pending */
+    RA_REQUEST_DUPLICATE, /* 5057: this hash, or this verify key of this requester, within
+                             retention or still pending */
     RA_REQUEST_MULTIPLE,  /* 5056 */
     RA_REQUEST_TOO_MANY   /* 5071 */
 };

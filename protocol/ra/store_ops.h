@@ -22,7 +22,7 @@ typedef bool ra_eca_each_fn(void *arg, const uint8_t hashedid8[8], const char *c
 struct ra_request_facts {
     int64_t tries;          /* of this requester within the window, without this one */
     bool hash_known;        /* this requestHash, within retention or still pending */
-    bool key_pending;       /* this verify key of this requester */
+    bool key_known;         /* this verify key of this requester, likewise */
     bool permissions_taken; /* an application request of this requester, still pending */
 };
 enum ra_request_verdict ra_request_decide(const struct ra_request *request,

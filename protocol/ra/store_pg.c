@@ -32,7 +32,7 @@ const char *const ra_pg_sql[RA_PG_COUNT] = {
         " (EXISTS (SELECT 1 FROM requests WHERE request_hash = $3"
         "          AND (received >= $4 OR state = 0)))::int::int8,"
         " (EXISTS (SELECT 1 FROM requests WHERE requester = $1 AND verify_key = $5"
-        "          AND state = 0))::int::int8,"
+        "          AND (received >= $4 OR state = 0)))::int::int8,"
         " (EXISTS (SELECT 1 FROM requests WHERE requester = $1 AND permissions = $6"
         "          AND kind = 3 AND state = 0))::int::int8",
     /* Takes the place of one that is beyond its retention, of no other. */

@@ -79,7 +79,7 @@ static enum ra_store_status facts_read(struct ra_pg *backend, struct ra_pg_conne
     if (status == RA_STORE_OK) {
         facts->tries = ra_pg_int64(result, 0, 0);
         facts->hash_known = ra_pg_int64(result, 0, 1) != 0;
-        facts->key_pending = ra_pg_int64(result, 0, 2) != 0;
+        facts->key_known = ra_pg_int64(result, 0, 2) != 0;
         facts->permissions_taken = ra_pg_int64(result, 0, 3) != 0;
     }
     PQclear(result);

@@ -42,7 +42,7 @@ enum ra_request_verdict ra_request_decide(const struct ra_request *request,
 {
     if (limits->max_requests != 0 && facts->tries >= (int64_t)limits->max_requests)
         return RA_REQUEST_TOO_MANY;
-    if (facts->hash_known || facts->key_pending)
+    if (facts->hash_known || facts->key_known)
         return RA_REQUEST_DUPLICATE;
     if (limits->one_application && request->kind == SCMS_PROVISION_APP && facts->permissions_taken)
         return RA_REQUEST_MULTIPLE;

@@ -21,7 +21,8 @@ const char *const ra_sqlite_sql[RA_SQL_COUNT] = {
         " EXISTS (SELECT 1 FROM requests WHERE request_hash = ?3"
         "         AND (received >= ?4 OR state = 0)),"
         " EXISTS (SELECT 1 FROM requests INDEXED BY requests_key"
-        "         WHERE requester = ?1 AND verify_key = ?5 AND state = 0),"
+        "         WHERE requester = ?1 AND verify_key = ?5"
+        "         AND (received >= ?4 OR state = 0)),"
         " EXISTS (SELECT 1 FROM requests INDEXED BY requests_permissions"
         "         WHERE requester = ?1 AND permissions = ?6"
         "         AND kind = 3 AND state = 0)",

@@ -54,7 +54,7 @@ static int facts_read(struct ra_sqlite_connection *connection, const struct ra_r
     if (rc == SQLITE_ROW) {
         facts->tries = sqlite3_column_int64(statement, 0);
         facts->hash_known = sqlite3_column_int(statement, 1) != 0;
-        facts->key_pending = sqlite3_column_int(statement, 2) != 0;
+        facts->key_known = sqlite3_column_int(statement, 2) != 0;
         facts->permissions_taken = sqlite3_column_int(statement, 3) != 0;
         rc = SQLITE_OK;
     }

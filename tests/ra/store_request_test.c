@@ -63,7 +63,8 @@ static void accepted_once(void **state)
     assert_int_equal(verdict_on(&other, &limits), RA_REQUEST_DUPLICATE);
 }
 
-static void key_is_free_when_done(void **state)
+/* A request that is sent again under a new encryption is the same one, whatever became of it. */
+static void key_is_asked_for_once(void **state)
 {
     struct ra_request request = store_lab_request(1, 1, 1, "20"), other;
     enum ra_request_state seen;
@@ -75,9 +76,14 @@ static void key_is_free_when_done(void **state)
     assert_int_equal(find(&request, &seen), RA_STORE_OK);
     assert_int_equal(seen, RA_REQUEST_READY);
     other = store_lab_request(2, 1, 1, "20");
-    assert_int_equal(verdict_on(&other, &limits), RA_REQUEST_ACCEPTED);
-    /* The hash is remembered for its retention, whatever became of it. */
+    assert_int_equal(verdict_on(&other, &limits), RA_REQUEST_DUPLICATE);
     assert_int_equal(verdict_on(&request, &limits), RA_REQUEST_DUPLICATE);
+    assert_int_equal(ra_request_finish(store_lab.store, request.hash, RA_REQUEST_FAILED, "no"),
+                     RA_STORE_OK);
+    assert_int_equal(verdict_on(&other, &limits), RA_REQUEST_DUPLICATE);
+    /* Nothing is remembered for longer than its retention. */
+    other.received += limits.retention + 1;
+    assert_int_equal(verdict_on(&other, &limits), RA_REQUEST_ACCEPTED);
 }
 
 static void one_application_of_each_permission(void **state)
@@ -451,7 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_LAB_TEST(accepted_once),
-        STORE_LAB_TEST(key_is_free_when_done),
+        STORE_LAB_TEST(key_is_asked_for_once),
         STORE_LAB_TEST(one_application_of_each_permission),
         STORE_LAB_TEST(retention),
         STORE_LAB_TEST(pruning),
