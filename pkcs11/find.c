@@ -282,6 +282,7 @@ enum p11_status p11_find(p11_ctx *ctx, const char *text, unsigned classes, p11_p
         goto out;
     }
     objects->ctx = p11_ctx_up_ref(ctx);
+    objects->classes = classes;
     if (classes == 0)
         goto out; /* type= says otherwise: nothing matches */
     status = p11_tokens_match(&op, uri, &tokens, &count);
@@ -318,6 +319,11 @@ out:
 size_t p11_objects_count(const p11_objects *objects)
 {
     return objects != NULL ? objects->count : 0;
+}
+
+unsigned p11_objects_classes(const p11_objects *objects)
+{
+    return objects != NULL ? objects->classes : 0;
 }
 
 const struct p11_object *p11_objects_get(const p11_objects *objects, size_t index)

@@ -320,6 +320,7 @@ struct p11_entry {
 };
 struct p11_objects {
     p11_ctx *ctx;
+    unsigned classes;
     struct p11_entry *entries;
     size_t count, room;
 };

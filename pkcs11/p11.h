@@ -145,6 +145,8 @@ typedef struct p11_objects p11_objects;
 enum p11_status p11_find(p11_ctx *ctx, const char *uri, unsigned classes, p11_pin_fn *prompt,
                          void *prompt_arg, p11_objects **objects);
 size_t p11_objects_count(const p11_objects *objects);
+/* The classes that were searched for: those asked for, narrowed by the URI's type=. */
+unsigned p11_objects_classes(const p11_objects *objects);
 const struct p11_object *p11_objects_get(const p11_objects *objects, size_t index);
 void p11_objects_free(p11_objects *objects);
 

@@ -159,7 +159,7 @@ static int derive(const struct asym_cipher *ctx, EVP_PKEY *peer, uint8_t secret[
 static int derive_keys(const struct asym_cipher *ctx, const uint8_t secret[COORDINATE],
                        uint8_t keys[ECIES_KEY + ECIES_MAC_KEY])
 {
-    const EVP_MD *sha256 = prov_digest(ctx->provider, ctx->key->curve);
+    const EVP_MD *sha256 = prov_digest_get(ctx->provider, prov_digest_find("SHA256"));
 
     if (sha256 == NULL)
         return 0;

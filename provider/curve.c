@@ -1,19 +1,13 @@
-/* curve.c: the four curves, each with its one digest. */
+/* curve.c: the four curves, each with its digest. */
 #include <strings.h>
 
 #include "provider/provider.h"
 
-/* RFC 5758 section 3.2: ecdsa-with-SHA256 and ecdsa-with-SHA384, parameters absent. */
-static const uint8_t ecdsa_sha256[] = {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86,
-                                       0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
-static const uint8_t ecdsa_sha384[] = {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86,
-                                       0x48, 0xce, 0x3d, 0x04, 0x03, 0x03};
-
 static const struct prov_curve curves[] = {
-    {"prime256v1", 32, "SHA256", ecdsa_sha256, sizeof(ecdsa_sha256)},
-    {"secp384r1", 48, "SHA384", ecdsa_sha384, sizeof(ecdsa_sha384)},
-    {"brainpoolP256r1", 32, "SHA256", ecdsa_sha256, sizeof(ecdsa_sha256)},
-    {"brainpoolP384r1", 48, "SHA384", ecdsa_sha384, sizeof(ecdsa_sha384)},
+    {"prime256v1", 32, "SHA256"},
+    {"secp384r1", 48, "SHA384"},
+    {"brainpoolP256r1", 32, "SHA256"},
+    {"brainpoolP384r1", 48, "SHA384"},
 };
 
 static const struct {

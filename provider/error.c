@@ -9,6 +9,8 @@ static ERR_STRING_DATA reasons[] = {
     {ERR_PACK(0, 0, PROV_R_NO_OTHER_PROVIDER), "no other provider is active"},
     {ERR_PACK(0, 0, PROV_R_CURVE), "curve not supported"},
     {ERR_PACK(0, 0, PROV_R_DIGEST), "digest is not the curve's"},
+    {ERR_PACK(0, 0, PROV_R_DIGEST_NAME), "digest not supported"},
+    {ERR_PACK(0, 0, PROV_R_DIGEST_SIZE), "digest of a wrong size"},
     {ERR_PACK(0, 0, PROV_R_READY_DIGEST), "a ready digest cannot be combined with dot2-signer"},
     {ERR_PACK(0, 0, PROV_R_PARAMETER), "bad parameter"},
     {ERR_PACK(0, 0, PROV_R_NO_KEY), "no key"},
@@ -29,6 +31,7 @@ static ERR_STRING_DATA reasons[] = {
     {ERR_PACK(0, 0, PROV_R_PEER), "bad peer key"},
     {ERR_PACK(0, 0, PROV_R_CIPHERTEXT), "malformed ciphertext"},
     {ERR_PACK(0, 0, PROV_R_TAG), "the tag does not match"},
+    {ERR_PACK(0, 0, PROV_R_KEY_FILE), "bad key file"},
     {0, NULL},
 };
 

@@ -12,6 +12,7 @@
 #include <openssl/params.h>
 #include <openssl/provider.h>
 
+#include "provider/key_file.h"
 #include "provider/provider.h"
 
 static OSSL_FUNC_provider_teardown_fn provider_teardown;
@@ -52,13 +53,28 @@ static const OSSL_ALGORITHM store_algorithms[] = {
     END_OF_ALGORITHMS,
 };
 
-/* Public halves only; a private key has no form outside its token but a text that says so. */
+/*
+ * Of a private key in a token, a text that says so and the key file (key_file.h) that names it. The
+ * latter is offered as what programs ask for who write a private key.
+ */
 static const OSSL_ALGORITHM encoder_algorithms[] = {
     {"EC", PROV_PROPERTIES ",output=text", prov_encoder_text_functions, "EC key as text"},
     {"EC", PROV_PROPERTIES ",output=der,structure=SubjectPublicKeyInfo",
      prov_encoder_spki_der_functions, "EC public key as DER"},
     {"EC", PROV_PROPERTIES ",output=pem,structure=SubjectPublicKeyInfo",
      prov_encoder_spki_pem_functions, "EC public key as PEM"},
+    {"EC", PROV_PROPERTIES ",output=pem,structure=PrivateKeyInfo", prov_encoder_pkcs8_pem_functions,
+     "EC private key of a token as PEM key file"},
+    {"EC", PROV_PROPERTIES ",output=pem,structure=type-specific",
+     prov_encoder_specific_pem_functions, "EC private key of a token as PEM key file"},
+    END_OF_ALGORITHMS,
+};
+
+static const OSSL_ALGORITHM decoder_algorithms[] = {
+    {"DER", PROV_PROPERTIES ",input=pem", prov_decoder_pem_functions, "PEM key file to DER"},
+    {"EC:id-ecPublicKey:1.2.840.10045.2.1",
+     PROV_PROPERTIES ",input=der,structure=" PROV_KEY_FILE_STRUCTURE, prov_decoder_der_functions,
+     "key file to a key of a token"},
     END_OF_ALGORITHMS,
 };
 
@@ -69,6 +85,7 @@ static const struct {
     {OSSL_OP_KEYMGMT, keymgmt_algorithms}, {OSSL_OP_SIGNATURE, signature_algorithms},
     {OSSL_OP_KEYEXCH, keyexch_algorithms}, {OSSL_OP_ASYM_CIPHER, asym_cipher_algorithms},
     {OSSL_OP_STORE, store_algorithms},     {OSSL_OP_ENCODER, encoder_algorithms},
+    {OSSL_OP_DECODER, decoder_algorithms},
 };
 
 static const OSSL_ALGORITHM *provider_query_operation(void *vctx, int operation, int *no_cache)
@@ -123,8 +140,8 @@ static void provider_teardown(void *vctx)
     p11_ctx_free(ctx->token); /* makes no call into a module when the process is ending */
     prov_options_free(&ctx->options);
     OPENSSL_free(ctx->options_error);
-    EVP_MD_free(ctx->sha256);
-    EVP_MD_free(ctx->sha384);
+    for (size_t i = 0; i < PROV_DIGESTS; i++)
+        EVP_MD_free(ctx->digests[i]);
     CRYPTO_THREAD_lock_free(ctx->lock);
     OSSL_LIB_CTX_free(ctx->libctx);
     OPENSSL_free(ctx);

@@ -19,7 +19,9 @@
  *                     with a NULL key and a duplicated context; a re-init with a key clears it.
  *   signature-format  UTF-8 string. "der" (default): Ecdsa-Sig-Value. "p1363": r || s, each as
  *                     long as a coordinate.
- *   digest            the curve's only: SHA-256 for 256-bit curves, SHA-384 for 384-bit curves.
+ *   digest            SHA-224, SHA-256, SHA-384 or SHA-512, and to verify also SHA-1. Default,
+ *                     and the only one with dot2-signer, is the curve's: SHA-256 for 256-bit
+ *                     curves, SHA-384 for 384-bit curves.
  *
  * KEYMGMT EC, of a token key
  *   pkcs11_uri        to get only: UTF-8 string, the URI of the key; never with a PIN.
@@ -69,20 +71,39 @@
 #define PROV_PARAM_ECIES_REFUSED "ecies-refused"
 
 #define PROV_MAX_COORDINATE 48
-#define PROV_MAX_DIGEST 48
+#define PROV_MAX_DIGEST 64
 
 /* ---- curves (curve.c) ---- */
 
 struct prov_curve {
-    const char *name;            /* OpenSSL's group name */
-    size_t size;                 /* octets of a coordinate, and of the digest */
-    const char *digest;          /* OpenSSL's name of the one digest used with the curve */
-    const uint8_t *algorithm_id; /* DER AlgorithmIdentifier of ECDSA with that digest */
-    size_t algorithm_id_size;
+    const char *name;   /* OpenSSL's group name */
+    size_t size;        /* octets of a coordinate, and of the digest */
+    const char *digest; /* its own digest: the default, and the only one with dot2-signer */
 };
 
 /* The curve of this name or alias (P-256, secp384r1, ...); NULL if it is none of the four. */
 const struct prov_curve *prov_curve_find(const char *name);
+
+/* ---- digests (digest.c) ---- */
+
+#define PROV_DIGESTS 5
+
+struct prov_digest {
+    const char *names[3];        /* OpenSSL's first, then the other ways to write it */
+    size_t size;                 /* octets, at most PROV_MAX_DIGEST */
+    bool signs;                  /* else it is for verification only */
+    const uint8_t *algorithm_id; /* DER AlgorithmIdentifier of ECDSA with it */
+    size_t algorithm_id_size;
+};
+
+struct prov_ctx;
+
+/* The digest of this name or size; NULL if it is none of those that ECDSA is offered with. */
+const struct prov_digest *prov_digest_find(const char *name);
+const struct prov_digest *prov_digest_of_size(size_t size);
+
+/* The digest, of another provider; belongs to ctx. NULL: an error says what is missing. */
+const EVP_MD *prov_digest_get(struct prov_ctx *ctx, const struct prov_digest *digest);
 
 /* ---- the provider's context (provider.c, delegate.c) ---- */
 
@@ -90,7 +111,7 @@ struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
     OSSL_LIB_CTX *libctx; /* child of the context that loaded us: sees its other providers */
     CRYPTO_RWLOCK *lock;  /* guards the members below */
-    EVP_MD *sha256, *sha384;
+    EVP_MD *digests[PROV_DIGESTS];
     p11_ctx *token;            /* made at the first URI */
     struct p11_config options; /* read once, at load; its strings are ours */
     char *options_error;       /* what is wrong with them, or NULL; said at each URI */
@@ -106,14 +127,13 @@ char *prov_options_read(struct p11_config *options, const OSSL_CORE_HANDLE *hand
                         OSSL_FUNC_core_get_params_fn *core_get_params);
 void prov_options_free(struct p11_config *options);
 
-/* The curve's digest, of another provider; belongs to ctx. NULL: an error says what is missing. */
-const EVP_MD *prov_digest(struct prov_ctx *ctx, const struct prov_curve *curve);
-
 /*
  * A delegate's context for key, or for a new EC key if key is NULL. NULL: an error that tells, by
  * name, if no other provider is active.
  */
 EVP_PKEY_CTX *prov_delegate_new(struct prov_ctx *ctx, EVP_PKEY *key);
+/* Raises why there is no delegate: no other provider is active, or what else. */
+void prov_delegate_missing(struct prov_ctx *ctx);
 
 /* ---- keys (key.c) ---- */
 
@@ -177,6 +197,8 @@ enum prov_reason {
     PROV_R_NO_OTHER_PROVIDER = 100,
     PROV_R_CURVE,
     PROV_R_DIGEST,
+    PROV_R_DIGEST_NAME,
+    PROV_R_DIGEST_SIZE,
     PROV_R_READY_DIGEST,
     PROV_R_PARAMETER,
     PROV_R_NO_KEY,
@@ -197,6 +219,7 @@ enum prov_reason {
     PROV_R_PEER,
     PROV_R_CIPHERTEXT,
     PROV_R_TAG,
+    PROV_R_KEY_FILE,
 };
 
 /* OpenSSL's number of our error library; loads its strings on first use. */
@@ -216,5 +239,9 @@ extern const OSSL_DISPATCH prov_store_functions[];
 extern const OSSL_DISPATCH prov_encoder_text_functions[];
 extern const OSSL_DISPATCH prov_encoder_spki_der_functions[];
 extern const OSSL_DISPATCH prov_encoder_spki_pem_functions[];
+extern const OSSL_DISPATCH prov_encoder_pkcs8_pem_functions[];
+extern const OSSL_DISPATCH prov_encoder_specific_pem_functions[];
+extern const OSSL_DISPATCH prov_decoder_pem_functions[];
+extern const OSSL_DISPATCH prov_decoder_der_functions[];
 
 #endif

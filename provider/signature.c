@@ -79,16 +79,21 @@ static void *signature_dupctx(void *vctx)
 
 /* ---- init ---- */
 
-static int digest_open(struct prov_signature *ctx)
+const struct prov_digest *prov_signature_own_digest(const struct prov_signature *ctx)
 {
-    const EVP_MD *digest = prov_digest(ctx->provider, ctx->key->curve);
+    return prov_digest_find(ctx->key->curve->digest);
+}
+
+int prov_signature_open_digest(struct prov_signature *ctx)
+{
+    const EVP_MD *digest = prov_digest_get(ctx->provider, ctx->digest);
 
     if (digest == NULL)
         return 0;
     if (ctx->data == NULL)
         ctx->data = EVP_MD_CTX_new();
     if (ctx->data == NULL || !EVP_DigestInit_ex2(ctx->data, digest, NULL)) {
-        PROV_RAISE(PROV_R_DELEGATE, "%s cannot be started", ctx->key->curve->digest);
+        PROV_RAISE(PROV_R_DELEGATE, "%s cannot be started", ctx->digest->names[0]);
         return 0;
     }
     return 1;
@@ -123,6 +128,7 @@ static int take_key(struct prov_signature *ctx, struct prov_key *key, enum prov_
     /* A context with a new key is a new context. */
     ctx->with_signer = false;
     ctx->p1363 = false;
+    ctx->digest = NULL;
     OPENSSL_cleanse(ctx->signer_digest, sizeof(ctx->signer_digest));
     return 1;
 }
@@ -141,16 +147,18 @@ static int start(struct prov_signature *ctx, void *key, enum prov_operation oper
         ctx->operation = PROV_OP_NONE;
         return 0;
     }
-    ctx->operation = PROV_OP_NONE;
+    ctx->operation = operation;
     ctx->digests = digests;
     ctx->updated = false;
     ctx->finished = false;
-    if (digests && (!prov_signature_check_digest(ctx, digest_name) || !digest_open(ctx)))
-        return 0;
-    if (!prov_signature_set_ctx_params(ctx, params))
-        return 0;
-    ctx->operation = operation;
-    return 1;
+    if (digests && ctx->digest == NULL)
+        ctx->digest = prov_signature_own_digest(ctx);
+    if ((digest_name == NULL || *digest_name == '\0' ||
+         prov_signature_set_digest(ctx, digest_name)) &&
+        (!digests || prov_signature_open_digest(ctx)) && prov_signature_set_ctx_params(ctx, params))
+        return 1;
+    ctx->operation = PROV_OP_NONE;
+    return 0;
 }
 
 static int signature_sign_init(void *vctx, void *key, const OSSL_PARAM params[])
@@ -181,29 +189,29 @@ static int digest_update(struct prov_signature *ctx, const uint8_t *data, size_t
 {
     if (EVP_DigestUpdate(ctx->data, data, size))
         return 1;
-    PROV_RAISE(PROV_R_DELEGATE, "%s of the data", ctx->key->curve->digest);
+    PROV_RAISE(PROV_R_DELEGATE, "%s of the data", ctx->digest->names[0]);
     return 0;
 }
 
-/* digest receives curve->size octets. Leaves the context ready for the next data. */
+/* digest receives ctx->digest->size octets. Leaves the context ready for the next data. */
 static int digest_close(struct prov_signature *ctx, uint8_t digest[PROV_MAX_DIGEST])
 {
-    const struct prov_curve *curve = ctx->key->curve;
+    size_t half = ctx->digest->size;
     uint8_t halves[2 * PROV_MAX_DIGEST];
 
     if (!EVP_DigestFinal_ex(ctx->data, halves, NULL))
         goto err;
     if (!ctx->with_signer) {
-        memcpy(digest, halves, curve->size);
-        return digest_open(ctx);
+        memcpy(digest, halves, half);
+        return prov_signature_open_digest(ctx);
     }
-    memcpy(halves + curve->size, ctx->signer_digest, curve->size);
-    if (!digest_open(ctx) || !EVP_DigestUpdate(ctx->data, halves, 2 * curve->size) ||
+    memcpy(halves + half, ctx->signer_digest, half);
+    if (!prov_signature_open_digest(ctx) || !EVP_DigestUpdate(ctx->data, halves, 2 * half) ||
         !EVP_DigestFinal_ex(ctx->data, digest, NULL))
         goto err;
-    return digest_open(ctx);
+    return prov_signature_open_digest(ctx);
 err:
-    PROV_RAISE(PROV_R_DELEGATE, "%s of data and signer", curve->digest);
+    PROV_RAISE(PROV_R_DELEGATE, "%s of data and signer", ctx->digest->names[0]);
     return 0;
 }
 
@@ -268,8 +276,8 @@ static EVP_PKEY_CTX *delegate_get(struct prov_signature *ctx)
     return ctx->delegate;
 }
 
-static int sign_in_software(struct prov_signature *ctx, const uint8_t *digest, uint8_t *signature,
-                            size_t *size)
+static int sign_in_software(struct prov_signature *ctx, const uint8_t *digest, size_t digest_size,
+                            uint8_t *signature, size_t *size)
 {
     uint8_t der[2 + 2 * (2 + 1 + PROV_MAX_COORDINATE)];
     size_t der_size = sizeof(der);
@@ -277,7 +285,7 @@ static int sign_in_software(struct prov_signature *ctx, const uint8_t *digest, u
 
     if (delegate == NULL)
         return 0;
-    if (EVP_PKEY_sign(delegate, der, &der_size, digest, ctx->key->curve->size) <= 0) {
+    if (EVP_PKEY_sign(delegate, der, &der_size, digest, digest_size) <= 0) {
         PROV_RAISE(PROV_R_DELEGATE, "ECDSA in software");
         return 0;
     }
@@ -290,15 +298,15 @@ static int sign_in_software(struct prov_signature *ctx, const uint8_t *digest, u
     return 1;
 }
 
-static int sign_in_token(struct prov_signature *ctx, const uint8_t *digest, uint8_t *signature,
-                         size_t *size, size_t capacity)
+static int sign_in_token(struct prov_signature *ctx, const uint8_t *digest, size_t digest_size,
+                         uint8_t *signature, size_t *size, size_t capacity)
 {
     uint8_t raw[2 * PROV_MAX_COORDINATE];
     size_t raw_size = sizeof(raw);
     size_t coordinate = ctx->key->curve->size;
     enum p11_status status = P11_OK;
 
-    status = p11_key_sign(ctx->key->token, digest, coordinate, raw, &raw_size);
+    status = p11_key_sign(ctx->key->token, digest, digest_size, raw, &raw_size);
     if (status != P11_OK)
         return 0;
     if (raw_size != 2 * coordinate) {
@@ -316,12 +324,12 @@ static int sign_in_token(struct prov_signature *ctx, const uint8_t *digest, uint
 }
 
 /* capacity was compared with signature_max_size() before the data was hashed. */
-static int sign_digest(struct prov_signature *ctx, const uint8_t *digest, uint8_t *signature,
-                       size_t *size, size_t capacity)
+static int sign_digest(struct prov_signature *ctx, const uint8_t *digest, size_t digest_size,
+                       uint8_t *signature, size_t *size, size_t capacity)
 {
     if (ctx->key->token != NULL)
-        return sign_in_token(ctx, digest, signature, size, capacity);
-    return sign_in_software(ctx, digest, signature, size);
+        return sign_in_token(ctx, digest, digest_size, signature, size, capacity);
+    return sign_in_software(ctx, digest, digest_size, signature, size);
 }
 
 /* Answers the question for the size (1), refuses a small buffer (0), or lets go on (-1). */
@@ -341,18 +349,25 @@ static int size_question(const struct prov_signature *ctx, const uint8_t *signat
     return -1;
 }
 
+/* A digest without a name must have the size of one: what was not hashed is not signed. */
 static int check_ready_digest(const struct prov_signature *ctx, size_t size)
 {
-    const struct prov_curve *curve = ctx->key->curve;
+    const struct prov_digest *digest = ctx->digest;
 
     if (ctx->with_signer) {
         PROV_RAISE(PROV_R_READY_DIGEST, "the hash of the signer cannot be added any more; use "
                                         "EVP_DigestSign or EVP_DigestVerify");
         return 0;
     }
-    if (size != curve->size) {
-        PROV_RAISE(PROV_R_DIGEST, "%zu octets; %s of %zu goes with %s", size, curve->digest,
-                   curve->size, curve->name);
+    if (digest != NULL && size != digest->size) {
+        PROV_RAISE(PROV_R_DIGEST_SIZE, "%zu octets; %s has %zu", size, digest->names[0],
+                   digest->size);
+        return 0;
+    }
+    digest = prov_digest_of_size(size);
+    if (digest == NULL || (ctx->operation == PROV_OP_SIGN && !digest->signs)) {
+        PROV_RAISE(PROV_R_DIGEST_SIZE,
+                   "%zu octets are no digest of SHA-224, SHA-256, SHA-384 or SHA-512", size);
         return 0;
     }
     return 1;
@@ -364,12 +379,13 @@ static int signature_sign(void *vctx, unsigned char *signature, size_t *size, si
     struct prov_signature *ctx = vctx;
     int answer = 0;
 
-    /* A question for the size comes without a digest. */
-    if (!in_operation(ctx, PROV_OP_SIGN, false) ||
-        !check_ready_digest(ctx, signature != NULL ? digest_size : ctx->key->curve->size))
+    if (!in_operation(ctx, PROV_OP_SIGN, false))
         return 0;
     answer = size_question(ctx, signature, size, capacity);
-    return answer >= 0 ? answer : sign_digest(ctx, digest, signature, size, capacity);
+    if (answer >= 0)
+        return answer; /* a question for the size comes without a digest */
+    return check_ready_digest(ctx, digest_size) &&
+           sign_digest(ctx, digest, digest_size, signature, size, capacity);
 }
 
 static int signature_digest_sign_final(void *vctx, unsigned char *signature, size_t *size,
@@ -385,7 +401,8 @@ static int signature_digest_sign_final(void *vctx, unsigned char *signature, siz
     if (answer >= 0)
         return answer;
     ctx->finished = true;
-    return digest_close(ctx, digest) && sign_digest(ctx, digest, signature, size, capacity);
+    return digest_close(ctx, digest) &&
+           sign_digest(ctx, digest, ctx->digest->size, signature, size, capacity);
 }
 
 static int signature_digest_sign(void *vctx, unsigned char *signature, size_t *size,
@@ -401,12 +418,12 @@ static int signature_digest_sign(void *vctx, unsigned char *signature, size_t *s
     if (answer >= 0)
         return answer;
     return digest_update(ctx, data, data_size) && digest_close(ctx, digest) &&
-           sign_digest(ctx, digest, signature, size, capacity);
+           sign_digest(ctx, digest, ctx->digest->size, signature, size, capacity);
 }
 
 /* ---- verification, always in software ---- */
 
-static int verify_digest(struct prov_signature *ctx, const uint8_t *digest,
+static int verify_digest(struct prov_signature *ctx, const uint8_t *digest, size_t digest_size,
                          const uint8_t *signature, size_t size)
 {
     uint8_t der[2 + 2 * (2 + 1 + PROV_MAX_COORDINATE)];
@@ -426,7 +443,7 @@ static int verify_digest(struct prov_signature *ctx, const uint8_t *digest,
         signature = der;
         size = der_size;
     }
-    if (EVP_PKEY_verify(delegate, signature, size, digest, coordinate) == 1)
+    if (EVP_PKEY_verify(delegate, signature, size, digest, digest_size) == 1)
         return 1;
     PROV_RAISE(PROV_R_NOT_VALID, "ECDSA on %s%s", ctx->key->curve->name,
                ctx->with_signer ? ", with " PROV_PARAM_DOT2_SIGNER : "");
@@ -439,7 +456,7 @@ static int signature_verify(void *vctx, const unsigned char *signature, size_t s
     struct prov_signature *ctx = vctx;
 
     return in_operation(ctx, PROV_OP_VERIFY, false) && check_ready_digest(ctx, digest_size) &&
-           verify_digest(ctx, digest, signature, size);
+           verify_digest(ctx, digest, digest_size, signature, size);
 }
 
 static int signature_digest_verify_final(void *vctx, const unsigned char *signature, size_t size)
@@ -450,7 +467,8 @@ static int signature_digest_verify_final(void *vctx, const unsigned char *signat
     if (!in_operation(ctx, PROV_OP_VERIFY, true) || !may_take_data(ctx, false))
         return 0;
     ctx->finished = true;
-    return digest_close(ctx, digest) && verify_digest(ctx, digest, signature, size);
+    return digest_close(ctx, digest) &&
+           verify_digest(ctx, digest, ctx->digest->size, signature, size);
 }
 
 static int signature_digest_verify(void *vctx, const unsigned char *signature, size_t size,
@@ -461,7 +479,7 @@ static int signature_digest_verify(void *vctx, const unsigned char *signature, s
 
     return in_operation(ctx, PROV_OP_VERIFY, true) && may_take_data(ctx, true) &&
            digest_update(ctx, data, data_size) && digest_close(ctx, digest) &&
-           verify_digest(ctx, digest, signature, size);
+           verify_digest(ctx, digest, ctx->digest->size, signature, size);
 }
 
 const OSSL_DISPATCH prov_signature_functions[] = {
@@ -484,5 +502,11 @@ const OSSL_DISPATCH prov_signature_functions[] = {
     {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))prov_signature_gettable_ctx_params},
     {OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))prov_signature_set_ctx_params},
     {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))prov_signature_settable_ctx_params},
+    {OSSL_FUNC_SIGNATURE_GET_CTX_MD_PARAMS, (void (*)(void))prov_signature_get_ctx_md_params},
+    {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_MD_PARAMS,
+     (void (*)(void))prov_signature_gettable_ctx_md_params},
+    {OSSL_FUNC_SIGNATURE_SET_CTX_MD_PARAMS, (void (*)(void))prov_signature_set_ctx_md_params},
+    {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_MD_PARAMS,
+     (void (*)(void))prov_signature_settable_ctx_md_params},
     {0, NULL},
 };

@@ -18,6 +18,7 @@ struct prov_signature {
     bool p1363;       /* r || s instead of DER */
     bool with_signer; /* dot2-signer is present, perhaps empty */
     uint8_t signer_digest[PROV_MAX_DIGEST]; /* H(signer) */
+    const struct prov_digest *digest;       /* NULL: the digest comes ready and has no name */
     EVP_MD_CTX *data;                       /* H(data) in the making */
     bool updated;                           /* data has octets that came in pieces */
     bool finished;                          /* data has been closed: a new init is needed */
@@ -29,7 +30,16 @@ OSSL_FUNC_signature_gettable_ctx_params_fn prov_signature_gettable_ctx_params;
 OSSL_FUNC_signature_set_ctx_params_fn prov_signature_set_ctx_params;
 OSSL_FUNC_signature_settable_ctx_params_fn prov_signature_settable_ctx_params;
 
-/* Refuses every digest but that of the key's curve; NULL or "" is that digest. */
-int prov_signature_check_digest(struct prov_signature *ctx, const char *name);
+OSSL_FUNC_signature_get_ctx_md_params_fn prov_signature_get_ctx_md_params;
+OSSL_FUNC_signature_gettable_ctx_md_params_fn prov_signature_gettable_ctx_md_params;
+OSSL_FUNC_signature_set_ctx_md_params_fn prov_signature_set_ctx_md_params;
+OSSL_FUNC_signature_settable_ctx_md_params_fn prov_signature_settable_ctx_md_params;
+
+/* Takes the digest of this name, if it goes with the operation and with dot2-signer. */
+int prov_signature_set_digest(struct prov_signature *ctx, const char *name);
+/* Starts the hash of the data anew. */
+int prov_signature_open_digest(struct prov_signature *ctx);
+/* The digest of the key's curve. */
+const struct prov_digest *prov_signature_own_digest(const struct prov_signature *ctx);
 
 #endif

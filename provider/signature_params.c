@@ -26,14 +26,14 @@ const OSSL_PARAM *prov_signature_gettable_ctx_params(void *vctx, void *vprovider
 int prov_signature_get_ctx_params(void *vctx, OSSL_PARAM params[])
 {
     const struct prov_signature *ctx = vctx;
-    const struct prov_curve *curve = NULL;
+    const struct prov_digest *digest = NULL;
     OSSL_PARAM *p = NULL;
 
     if (ctx->key == NULL) {
         PROV_RAISE(PROV_R_NO_KEY, "parameters are there after an init with a key");
         return 0;
     }
-    curve = ctx->key->curve;
+    digest = ctx->digest != NULL ? ctx->digest : prov_signature_own_digest(ctx);
     p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID);
     if (p != NULL) {
         if (ctx->with_signer) {
@@ -41,14 +41,14 @@ int prov_signature_get_ctx_params(void *vctx, OSSL_PARAM params[])
             PROV_RAISE(PROV_R_PARAMETER, "no AlgorithmIdentifier with " PROV_PARAM_DOT2_SIGNER);
             return 0;
         }
-        if (!OSSL_PARAM_set_octet_string(p, curve->algorithm_id, curve->algorithm_id_size))
+        if (!OSSL_PARAM_set_octet_string(p, digest->algorithm_id, digest->algorithm_id_size))
             return 0;
     }
     p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST);
-    if (p != NULL && !OSSL_PARAM_set_utf8_string(p, curve->digest))
+    if (p != NULL && !OSSL_PARAM_set_utf8_string(p, digest->names[0]))
         return 0;
     p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST_SIZE);
-    if (p != NULL && !OSSL_PARAM_set_size_t(p, curve->size))
+    if (p != NULL && !OSSL_PARAM_set_size_t(p, digest->size))
         return 0;
     p = OSSL_PARAM_locate(params, PROV_PARAM_SIGNATURE_FORMAT);
     return p == NULL || OSSL_PARAM_set_utf8_string(p, ctx->p1363 ? "p1363" : "der");
@@ -70,22 +70,33 @@ const OSSL_PARAM *prov_signature_settable_ctx_params(void *vctx, void *vprovider
     return settable;
 }
 
-int prov_signature_check_digest(struct prov_signature *ctx, const char *name)
+static void raise_not_own(const struct prov_signature *ctx, const struct prov_digest *digest)
 {
-    const struct prov_curve *curve = ctx->key->curve;
-    const EVP_MD *digest = prov_digest(ctx->provider, curve);
+    PROV_RAISE(PROV_R_DIGEST,
+               "%s with a key on %s; with " PROV_PARAM_DOT2_SIGNER " it is %s and no other",
+               digest->names[0], ctx->key->curve->name, ctx->key->curve->digest);
+}
 
-    if (digest == NULL)
+int prov_signature_set_digest(struct prov_signature *ctx, const char *name)
+{
+    const struct prov_digest *digest = prov_digest_find(name);
+
+    if (digest == NULL || (ctx->operation == PROV_OP_SIGN && !digest->signs)) {
+        PROV_RAISE(PROV_R_DIGEST_NAME, "%s; ECDSA goes with SHA-224, SHA-256, SHA-384 and SHA-512",
+                   name);
         return 0;
-    if (name == NULL || *name == '\0' || EVP_MD_is_a(digest, name))
-        return 1;
-    PROV_RAISE(PROV_R_DIGEST, "%s with a key on %s; only %s goes with it", name, curve->name,
-               curve->digest);
-    return 0;
+    }
+    if (ctx->with_signer && digest != prov_signature_own_digest(ctx)) {
+        raise_not_own(ctx, digest);
+        return 0;
+    }
+    ctx->digest = digest;
+    return 1;
 }
 
 static int set_signer(struct prov_signature *ctx, const OSSL_PARAM *p)
 {
+    const struct prov_digest *own = prov_signature_own_digest(ctx);
     const EVP_MD *digest = NULL;
 
     if (p->data_type != OSSL_PARAM_OCTET_STRING || (p->data == NULL && p->data_size > 0)) {
@@ -96,7 +107,11 @@ static int set_signer(struct prov_signature *ctx, const OSSL_PARAM *p)
         PROV_RAISE(PROV_R_STATE, PROV_PARAM_DOT2_SIGNER " is set before the first data");
         return 0;
     }
-    digest = prov_digest(ctx->provider, ctx->key->curve);
+    if (ctx->digest != NULL && ctx->digest != own) {
+        raise_not_own(ctx, ctx->digest);
+        return 0;
+    }
+    digest = prov_digest_get(ctx->provider, own);
     if (digest == NULL)
         return 0;
     if (!EVP_Digest(p->data_size > 0 ? p->data : "", p->data_size, ctx->signer_digest, NULL, digest,
@@ -117,12 +132,44 @@ static int get_string(const OSSL_PARAM *p, char *text, size_t size)
     return 0;
 }
 
+/* The digest by name, after the init. Data that was hashed with another one cannot be taken back.
+ */
+static int change_digest(struct prov_signature *ctx, const char *name)
+{
+    const struct prov_digest *before = ctx->digest;
+
+    if (*name == '\0')
+        return 1;
+    if (!prov_signature_set_digest(ctx, name))
+        return 0;
+    if (!ctx->digests || ctx->digest == before)
+        return 1;
+    if (ctx->updated || ctx->finished) {
+        ctx->digest = before;
+        PROV_RAISE(PROV_R_STATE, "the digest is set before the first data");
+        return 0;
+    }
+    return prov_signature_open_digest(ctx);
+}
+
+static int check_digest_size(const struct prov_signature *ctx, const OSSL_PARAM *p)
+{
+    const struct prov_digest *digest = ctx->digest;
+    size_t size = 0;
+
+    if (OSSL_PARAM_get_size_t(p, &size) &&
+        (digest != NULL ? digest->size == size : prov_digest_of_size(size) != NULL))
+        return 1;
+    PROV_RAISE(PROV_R_DIGEST_SIZE, "%zu octets; %s", size,
+               digest != NULL ? digest->names[0] : "no digest has them");
+    return 0;
+}
+
 int prov_signature_set_ctx_params(void *vctx, const OSSL_PARAM params[])
 {
     struct prov_signature *ctx = vctx;
     const OSSL_PARAM *p = NULL;
     char text[64] = "";
-    size_t size = 0;
 
     if (params == NULL)
         return 1;
@@ -131,15 +178,11 @@ int prov_signature_set_ctx_params(void *vctx, const OSSL_PARAM params[])
         return 0;
     }
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST);
-    if (p != NULL &&
-        (!get_string(p, text, sizeof(text)) || !prov_signature_check_digest(ctx, text)))
+    if (p != NULL && (!get_string(p, text, sizeof(text)) || !change_digest(ctx, text)))
         return 0;
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST_SIZE);
-    if (p != NULL && (!OSSL_PARAM_get_size_t(p, &size) || size != ctx->key->curve->size)) {
-        PROV_RAISE(PROV_R_DIGEST, "the digest for %s has %zu octets", ctx->key->curve->name,
-                   ctx->key->curve->size);
+    if (p != NULL && !check_digest_size(ctx, p))
         return 0;
-    }
     p = OSSL_PARAM_locate_const(params, PROV_PARAM_SIGNATURE_FORMAT);
     if (p != NULL) {
         if (!get_string(p, text, sizeof(text)))
@@ -153,4 +196,42 @@ int prov_signature_set_ctx_params(void *vctx, const OSSL_PARAM params[])
     }
     p = OSSL_PARAM_locate_const(params, PROV_PARAM_DOT2_SIGNER);
     return p == NULL || set_signer(ctx, p);
+}
+
+/* ---- the parameters of the hash beneath, whichever it has ---- */
+
+static bool has_hash(const struct prov_signature *ctx)
+{
+    if (ctx->data != NULL)
+        return true;
+    PROV_RAISE(PROV_R_STATE, "no digest was begun");
+    return false;
+}
+
+int prov_signature_get_ctx_md_params(void *vctx, OSSL_PARAM params[])
+{
+    struct prov_signature *ctx = vctx;
+
+    return has_hash(ctx) && EVP_MD_CTX_get_params(ctx->data, params);
+}
+
+const OSSL_PARAM *prov_signature_gettable_ctx_md_params(void *vctx)
+{
+    const struct prov_signature *ctx = vctx;
+
+    return has_hash(ctx) ? EVP_MD_CTX_gettable_params(ctx->data) : NULL;
+}
+
+int prov_signature_set_ctx_md_params(void *vctx, const OSSL_PARAM params[])
+{
+    struct prov_signature *ctx = vctx;
+
+    return has_hash(ctx) && EVP_MD_CTX_set_params(ctx->data, params);
+}
+
+const OSSL_PARAM *prov_signature_settable_ctx_md_params(void *vctx)
+{
+    const struct prov_signature *ctx = vctx;
+
+    return has_hash(ctx) ? EVP_MD_CTX_settable_params(ctx->data) : NULL;
 }

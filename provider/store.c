@@ -8,6 +8,7 @@
 #include <openssl/params.h>
 #include <openssl/store.h>
 
+#include "provider/object.h"
 #include "provider/provider.h"
 
 static OSSL_FUNC_store_open_fn store_open;
@@ -104,36 +105,18 @@ static unsigned expected_classes(const struct store *store)
 
 static bool find(struct store *store, unsigned classes, struct prov_prompt *prompt)
 {
-    p11_ctx *token = prov_token_get(store->provider);
-    enum p11_status status = P11_OK;
-
     p11_objects_free(store->objects);
     store->objects = NULL;
-    if (token == NULL)
-        return false;
-    status = p11_find(token, store->uri, classes,
-                      prompt->callback != NULL ? prov_token_prompt : NULL, prompt, &store->objects);
-    return status == P11_OK;
+    return prov_objects_find(store->provider, store->uri, classes, prompt, &store->objects);
 }
 
-/* With several candidates, the first would be a matter of chance: the user has to name one. */
-static bool refuse_ambiguous(const struct store *store)
+/*
+ * Where a private key is asked for, by what is expected or by type=private, there must be one.
+ * Else all that matches is gone through.
+ */
+static bool wants_one(const struct store *store)
 {
-    char list[800] = ""; /* libcrypto drops a text of 1,024 octets altogether */
-
-    if (store->expect != OSSL_STORE_INFO_PKEY || p11_objects_count(store->objects) < 2)
-        return true;
-    for (size_t i = 0; i < p11_objects_count(store->objects); i++) {
-        if (i > 0)
-            OPENSSL_strlcat(list, ", ", sizeof(list));
-        if (strlen(list) + strlen(p11_objects_get(store->objects, i)->uri) >= sizeof(list) - 8) {
-            OPENSSL_strlcat(list, "...", sizeof(list));
-            break;
-        }
-        OPENSSL_strlcat(list, p11_objects_get(store->objects, i)->uri, sizeof(list));
-    }
-    PROV_RAISE(PROV_R_AMBIGUOUS, "%zu private keys: %s", p11_objects_count(store->objects), list);
-    return false;
+    return !store->as_public && p11_objects_classes(store->objects) == P11_PRIVATE;
 }
 
 static bool search(struct store *store, struct prov_prompt *prompt)
@@ -153,7 +136,7 @@ static bool search(struct store *store, struct prov_prompt *prompt)
         PROV_RAISE(PROV_R_NOT_FOUND, "nothing of the kind that is asked for stands behind the URI");
         return false;
     }
-    if (refuse_ambiguous(store))
+    if (!wants_one(store) || prov_objects_unambiguous(store->objects))
         return true;
     p11_objects_free(store->objects);
     store->objects = NULL;
@@ -161,55 +144,6 @@ static bool search(struct store *store, struct prov_prompt *prompt)
 }
 
 /* ---- delivery ---- */
-
-/* Hands the key over by reference; the KEYMGMT that takes it sets our pointer to NULL. */
-static int deliver_key(struct prov_key *key, OSSL_CALLBACK *callback, void *arg)
-{
-    int type = OSSL_OBJECT_PKEY;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)"EC", 0),
-        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
-        OSSL_PARAM_construct_end(),
-    };
-    int ok = callback(params, arg);
-
-    prov_key_free(key);
-    return ok;
-}
-
-static int deliver_private(struct store *store, size_t index, OSSL_CALLBACK *callback, void *arg)
-{
-    p11_ctx *token = prov_token_get(store->provider);
-    struct prov_key *key = NULL;
-    p11_key *token_key = NULL;
-    enum p11_status status = P11_OK;
-
-    if (token == NULL)
-        return 0;
-    status = p11_key_open(token, store->objects, index, &token_key);
-    if (status != P11_OK)
-        return 0;
-    key = prov_key_new(store->provider);
-    if (key == NULL || !prov_key_set_token(key, token_key)) {
-        p11_key_free(token_key);
-        prov_key_free(key);
-        return 0;
-    }
-    return deliver_key(key, callback, arg);
-}
-
-static int deliver_public(struct store *store, const struct p11_object *object,
-                          OSSL_CALLBACK *callback, void *arg)
-{
-    struct prov_key *key = prov_key_new(store->provider);
-
-    if (key == NULL || !prov_key_set_point(key, object->curve, object->point, object->point_size)) {
-        prov_key_free(key);
-        return 0;
-    }
-    return deliver_key(key, callback, arg);
-}
 
 static int deliver_certificate(const struct p11_object *object, OSSL_CALLBACK *callback, void *arg)
 {
@@ -230,6 +164,7 @@ static int store_load(void *vstore, OSSL_CALLBACK *object_callback, void *object
     struct store *store = vstore;
     struct prov_prompt prompt = {passphrase, passphrase_arg};
     const struct p11_object *object = NULL;
+    struct prov_key *key = NULL;
     size_t index = 0;
 
     if (!store->searched && !search(store, &prompt))
@@ -240,9 +175,8 @@ static int store_load(void *vstore, OSSL_CALLBACK *object_callback, void *object
     object = p11_objects_get(store->objects, index);
     if (object->class_ == P11_CERTIFICATE)
         return deliver_certificate(object, object_callback, object_arg);
-    if (object->class_ == P11_PUBLIC || store->as_public)
-        return deliver_public(store, object, object_callback, object_arg);
-    return deliver_private(store, index, object_callback, object_arg);
+    key = prov_object_key(store->provider, store->objects, index, store->as_public);
+    return key != NULL && prov_object_deliver(key, object_callback, object_arg);
 }
 
 static int store_eof(void *vstore)

@@ -49,9 +49,7 @@ SSL_CTX *ra_tls_new(OSSL_LIB_CTX *libctx, const char *chain_file, EVP_PKEY *key,
         explain(text, text_size, "TLS cannot be set up");
         goto out;
     }
-    /* The provider signs with the hash of the curve alone: nothing else may be agreed on. */
-    if (SSL_CTX_set1_sigalgs_list(ctx, EVP_PKEY_get_bits(key) > 256 ? "ECDSA+SHA384"
-                                                                    : "ECDSA+SHA256") != 1) {
+    if (SSL_CTX_set1_sigalgs_list(ctx, "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512") != 1) {
         explain(text, text_size, "TLS signature algorithms");
         goto out;
     }

@@ -4,13 +4,15 @@
 
 uri() { printf 'pkcs11:token=lab;object=%s' "$1"; }
 
-step "genpkey in the token"
+step "genpkey in the token, and the key file that it writes"
 for curve in P-256 P-384 brainpoolP256r1 brainpoolP384r1; do
-    ours genpkey -algorithm EC -provider dot2hsm -propquery '?provider=dot2hsm' \
-        -pkeyopt "group:$curve" -pkeyopt "pkcs11_uri:$(uri $curve)" \
-        -text -out "$lab/generated" 2>"$lab/err" && die "a private key of the token was written"
-    grep -q "stays in the token" "$lab/err" || die "genpkey: $(cat "$lab/err")"
-    ! grep -q "PRIVATE KEY" "$lab/generated" || die "a private key in PEM"
+    ours genpkey -algorithm EC -propquery '?provider=dot2hsm' -pkeyopt "group:$curve" \
+        -pkeyopt "pkcs11_uri:$(uri $curve)" -out "$lab/$curve.key"
+    ! grep -q "PRIVATE KEY" "$lab/$curve.key" || die "a private key in PEM"
+    plain asn1parse -in "$lab/$curve.key" >"$lab/out"
+    grep -q "VISIBLESTRING *:PKCS#11 Provider URI v1.0" "$lab/out" || die "$(cat "$lab/out")"
+    grep -q "UTF8STRING *:pkcs11:.*;object=$curve;type=private" "$lab/out" ||
+        die "$(cat "$lab/out")"
 done
 
 step "storeutl"
@@ -37,14 +39,23 @@ for curve in P-256 P-384 brainpoolP256r1 brainpoolP384r1; do
     grep -q "in a PKCS#11 token" "$lab/out" || die "pkey -text"
     ! grep -q "^priv:" "$lab/out" || die "pkey -text shows a private number"
     ours pkey -in "$key" -noout -check >/dev/null
-    refused "stays in the token" ours pkey -in "$key"
+    ours pkey -in "$key" | cmp - "$lab/$curve.key" || die "pkey does not write the key file"
+    ours ec -in "$key" 2>/dev/null | cmp - "$lab/$curve.key" || die "ec does not"
+    refused "stays in the token" ours pkey -in "$key" -outform DER
+    ours pkey -in "$lab/$curve.key" -pubout | cmp - "$lab/public.pem" || die "the key of the file"
+    ours pkey -pubin -in "$lab/$curve.key" -pubout | cmp - "$lab/public.pem" || die "its public half"
 
     step "$curve: dgst, plain"
-    ours dgst -$hash -sign "$key" -out "$lab/signature" "$lab/data"
-    plain dgst -$hash -verify "$lab/public.pem" -signature "$lab/signature" "$lab/data" >/dev/null
+    for any in sha224 sha256 sha384 sha512 $hash; do
+        ours dgst -$any -sign "$key" -out "$lab/signature" "$lab/data"
+        plain dgst -$any -verify "$lab/public.pem" -signature "$lab/signature" "$lab/data" \
+            >/dev/null
+    done
     ours dgst -$hash -verify "$lab/public.pem" -signature "$lab/signature" "$lab/data" >/dev/null
     ours dgst -$hash -prverify "$key" -signature "$lab/signature" "$lab/data" >/dev/null
-    refused "digest is not the curve's" ours dgst -sha512 -sign "$key" "$lab/data"
+    refused "digest not supported" ours dgst -sha3-256 -sign "$key" "$lab/data"
+    refused "digest is not the curve's" ours dgst -sha512 -sign "$key" \
+        -sigopt "hexdot2-signer:$signer" "$lab/data"
 
     step "$curve: dgst with dot2-signer, verified by hand"
     for option in "hexdot2-signer:$signer" "dot2-signer:the signer" "hexdot2-signer:"; do
@@ -143,7 +154,6 @@ step "s_server with the key in the token"
 for version in tls1_2 tls1_3; do
     OPENSSL_CONF="$lab/openssl.cnf" openssl s_server -key "$(uri P-256)" -cert "$lab/P-256.crt" \
         -provider default -provider dot2hsm -accept 127.0.0.1:0 -$version -www \
-        -sigalgs ECDSA+SHA256 \
         >"$lab/server.log" 2>&1 &
     background=$!
     port=
@@ -154,9 +164,10 @@ for version in tls1_2 tls1_3; do
         sleep 0.1
     done
     [ -n "$port" ] || die "s_server does not listen: $(cat "$lab/server.log")"
-    # TLS 1.2 would take what the client likes best, which is not the digest of the key's curve.
+    # TLS 1.2 takes what the client likes best.
     plain s_client -connect "127.0.0.1:$port" -$version -CAfile "$lab/P-256.crt" \
-        -sigalgs ECDSA+SHA384:ECDSA+SHA256 -verify_return_error </dev/null >"$lab/out" 2>&1 || die "s_client: $(cat "$lab/out")"
+        -sigalgs ECDSA+SHA512:ECDSA+SHA384:ECDSA+SHA256 -verify_return_error </dev/null \
+        >"$lab/out" 2>&1 || die "s_client: $(cat "$lab/out")"
     grep -q "Verify return code: 0 (ok)" "$lab/out" || die "s_client: $(cat "$lab/out")"
     kill $background
     wait $background 2>/dev/null || true

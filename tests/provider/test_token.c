@@ -170,6 +170,37 @@ static void signer_survives_duplication_and_null_key(void **state)
 }
 
 /* The private half leaves by no door, and the public half by all of them. */
+/* What is written for a private key is its URI, which reads as the key again, and signs. */
+static void key_file_names_the_key(OSSL_LIB_CTX *libctx, EVP_PKEY *key)
+{
+    BIO *file = BIO_new(BIO_s_mem());
+    EVP_PKEY *again = NULL, *public = NULL;
+    uint8_t signature[128];
+    char *text = NULL;
+    long size = 0;
+
+    assert_true(PEM_write_bio_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL));
+    size = BIO_get_mem_data(file, &text);
+    assert_true(size > 40 && memcmp(text, "-----BEGIN PKCS#11 PROVIDER URI-----", 36) == 0);
+    again = PEM_read_bio_PrivateKey_ex(file, NULL, NULL, NULL, libctx, NULL);
+    assert_non_null(again);
+    assert_int_equal(EVP_PKEY_eq(key, again), 1);
+    assert_true(sign(libctx, NULL, again, false, signature) > 0);
+    assert_int_equal(ERR_peek_error(), 0);
+    assert_int_equal(BIO_eof(file), 1);
+    /* asked for the public key, the file gives no private one */
+    assert_true(PEM_write_bio_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL));
+    public = PEM_read_bio_PUBKEY_ex(file, NULL, NULL, NULL, libctx, NULL);
+    if (public != NULL) {
+        assert_int_equal(EVP_PKEY_eq(key, public), 1);
+        assert_int_equal(sign(libctx, NULL, public, false, signature), 0);
+    }
+    ERR_clear_error();
+    EVP_PKEY_free(public);
+    EVP_PKEY_free(again);
+    BIO_free(file);
+}
+
 static void private_halves_are_not_exported(void **state)
 {
     struct fixture *fixture = *state;
@@ -192,10 +223,7 @@ static void private_halves_are_not_exported(void **state)
         assert_true(i2d_PrivateKey(key, &der) <= 0);
         assert_int_not_equal(ERR_peek_error(), 0);
         ERR_clear_error();
-        assert_false(PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL));
-        assert_int_not_equal(ERR_peek_error(), 0);
-        assert_int_equal(BIO_ctrl_pending(out), 0);
-        ERR_clear_error();
+        key_file_names_the_key(fixture->world.libctx, key);
         /* nor does the other provider sign with what it got */
         assert_int_equal(sign(fixture->world.libctx, "provider=default", key, false, signature), 0);
         assert_int_not_equal(ERR_peek_error(), 0);

@@ -1,0 +1,81 @@
+/* digest.c: the digests that ECDSA goes with. They are computed by another provider. */
+#include <string.h>
+#include <strings.h>
+
+#include <openssl/err.h>
+
+#include "provider/provider.h"
+
+/* RFC 3279 section 2.2.3, RFC 5758 section 3.2: ecdsa-with-SHAx, parameters absent. */
+static const uint8_t ecdsa_sha1[] = {0x30, 0x09, 0x06, 0x07, 0x2a, 0x86,
+                                     0x48, 0xce, 0x3d, 0x04, 0x01};
+#define ECDSA_SHA2(last)                                                                           \
+    {                                                                                              \
+        0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, (last)                   \
+    }
+static const uint8_t ecdsa_sha224[] = ECDSA_SHA2(0x01);
+static const uint8_t ecdsa_sha256[] = ECDSA_SHA2(0x02);
+static const uint8_t ecdsa_sha384[] = ECDSA_SHA2(0x03);
+static const uint8_t ecdsa_sha512[] = ECDSA_SHA2(0x04);
+
+/* SHA-1 is for old certificates, which somebody may have to verify with us. */
+static const struct prov_digest digests[PROV_DIGESTS] = {
+    {{"SHA1", "SHA-1", "SHA1"}, 20, false, ecdsa_sha1, sizeof(ecdsa_sha1)},
+    {{"SHA224", "SHA2-224", "SHA-224"}, 28, true, ecdsa_sha224, sizeof(ecdsa_sha224)},
+    {{"SHA256", "SHA2-256", "SHA-256"}, 32, true, ecdsa_sha256, sizeof(ecdsa_sha256)},
+    {{"SHA384", "SHA2-384", "SHA-384"}, 48, true, ecdsa_sha384, sizeof(ecdsa_sha384)},
+    {{"SHA512", "SHA2-512", "SHA-512"}, 64, true, ecdsa_sha512, sizeof(ecdsa_sha512)},
+};
+
+const struct prov_digest *prov_digest_find(const char *name)
+{
+    for (size_t i = 0; i < PROV_DIGESTS; i++) {
+        for (size_t k = 0; k < sizeof(digests[i].names) / sizeof(digests[i].names[0]); k++) {
+            if (strcasecmp(name, digests[i].names[k]) == 0)
+                return &digests[i];
+        }
+    }
+    return NULL;
+}
+
+const struct prov_digest *prov_digest_of_size(size_t size)
+{
+    for (size_t i = 0; i < PROV_DIGESTS; i++) {
+        if (digests[i].size == size)
+            return &digests[i];
+    }
+    return NULL;
+}
+
+const EVP_MD *prov_digest_get(struct prov_ctx *ctx, const struct prov_digest *digest)
+{
+    EVP_MD **slot = &ctx->digests[digest - digests];
+    EVP_MD *md = NULL;
+
+    if (!CRYPTO_THREAD_read_lock(ctx->lock))
+        return NULL;
+    md = *slot;
+    CRYPTO_THREAD_unlock(ctx->lock);
+    if (md != NULL)
+        return md;
+
+    /* Fetched at first use, not at load: the other provider may be activated after us. */
+    ERR_set_mark();
+    md = EVP_MD_fetch(ctx->libctx, digest->names[0], PROV_DELEGATE_PROPERTIES);
+    ERR_pop_to_mark();
+    if (md == NULL) {
+        prov_delegate_missing(ctx);
+        return NULL;
+    }
+    if (!CRYPTO_THREAD_write_lock(ctx->lock)) {
+        EVP_MD_free(md);
+        return NULL;
+    }
+    if (*slot == NULL)
+        *slot = md;
+    else
+        EVP_MD_free(md); /* another thread was first */
+    md = *slot;
+    CRYPTO_THREAD_unlock(ctx->lock);
+    return md;
+}
