@@ -10,6 +10,7 @@
 #include "apps/dot2hsm/ee_device.h"
 #include "apps/dot2hsm/json.h"
 #include "apps/dot2hsm/support.h"
+#include "apps/dot2hsm/verify_crl.h"
 
 #define DATA_MAX ((size_t)1 << 20)
 
@@ -66,6 +67,27 @@ static const char *validity(const dot2_cert *cert, uint32_t now)
     return now <= dot2_cert_end(cert) ? "valid" : "expired";
 }
 
+static const char *state_of(const struct device *device, dot2_cert *cert, uint32_t now)
+{
+    return device_revoked(device, cert, NULL, 0) ? "revoked" : validity(cert, now);
+}
+
+static void print_crls(const struct device *device, uint32_t now)
+{
+    size_t ballots = device_crl_ballots(device);
+
+    if (device->trust == NULL)
+        return;
+    verify_crl_print(device->trust, now);
+    if (device->crl_left > 0) {
+        printf("  %u CRLs cannot be used, of them ", device->crl_left);
+        app_print_safe(stdout, device->crl_why);
+        printf("\n");
+    }
+    if (ballots > 0)
+        printf("  %zu ballots on root CAs and electors: not evaluated\n", ballots);
+}
+
 static void print_table(struct device *device, const struct row *rows, size_t count, uint32_t now)
 {
     const struct device_state *s = &device->state;
@@ -74,7 +96,7 @@ static void print_table(struct device *device, const struct row *rows, size_t co
     printf("%-12s %-16s %-8s %-13s %-20s %s\n", "CERTIFICATE", "HASHEDID8", "TYPE", "STATE", "FROM",
            "UNTIL");
     for (size_t i = 0; i < count; i++) {
-        const dot2_cert *cert = rows[i].cert;
+        dot2_cert *cert = rows[i].cert;
 
         if (cert == NULL) {
             printf("%-12s none\n", rows[i].title);
@@ -84,11 +106,12 @@ static void print_table(struct device *device, const struct row *rows, size_t co
         dot2_time32_format(dot2_cert_end(cert), end);
         printf("%-12s %-16s %-8s %-13s %-20s %s\n", rows[i].title,
                command_hex(dot2_cert_hashedid8(cert), 8, id),
-               dot2_cert_is_implicit(cert) ? "implicit" : "explicit", validity(cert, now), start,
-               end);
+               dot2_cert_is_implicit(cert) ? "implicit" : "explicit", state_of(device, cert, now),
+               start, end);
     }
     printf("\nPolicy file  %s\n", s->policy_name[0] != '\0' ? s->policy_name : "none");
     printf("Chain file   %s\n", s->chain_name[0] != '\0' ? s->chain_name : "none");
+    print_crls(device, now);
     printf("Last sync    %s\n", s->last_sync != 0 ? unix_text(s->last_sync, at) : "never");
     next_step(device, text, sizeof(text));
     printf("Next step    %s\n", text);
@@ -115,7 +138,7 @@ static void print_json(struct device *device, const struct row *rows, size_t cou
         json_string(&json, "role", rows[i].name);
         json_hex(&json, "HashedId8", dot2_cert_hashedid8(rows[i].cert), 8);
         json_bool(&json, "implicit", dot2_cert_is_implicit(rows[i].cert));
-        json_string(&json, "state", validity(rows[i].cert, now));
+        json_string(&json, "state", state_of(device, rows[i].cert, now));
         dot2_time32_format(dot2_cert_start(rows[i].cert), text);
         json_string(&json, "start", text);
         dot2_time32_format(dot2_cert_end(rows[i].cert), text);
@@ -129,6 +152,11 @@ static void print_json(struct device *device, const struct row *rows, size_t cou
     }
     json_string(&json, "policyFile", s->policy_name);
     json_string(&json, "chainFile", s->chain_name);
+    if (device->trust != NULL) {
+        verify_crl_json(device->trust, &json, now);
+        json_uint(&json, "crlsNotUsed", device->crl_left);
+        json_uint(&json, "ballotsNotEvaluated", device_crl_ballots(device));
+    }
     if (s->last_sync != 0)
         json_string(&json, "lastSync", unix_text(s->last_sync, text));
     next_step(device, text, sizeof(text));
@@ -171,7 +199,7 @@ static int show(struct device *device, bool json)
         print_json(device, rows, count, now);
     else
         print_table(device, rows, count, now);
-    if (rows[2].cert != NULL && strcmp(validity(rows[2].cert, now), "valid") == 0)
+    if (rows[2].cert != NULL && strcmp(state_of(device, rows[2].cert, now), "valid") == 0)
         code = APP_OK;
     for (size_t i = 0; i < count; i++)
         dot2_cert_free(rows[i].cert);
@@ -204,6 +232,11 @@ int ee_status_command(int argc, char **argv)
         code = device_state_load(&device);
     if (code == APP_OK)
         code = command_crypto(NULL, &device.libctx, &device.crypto);
+    /* Without a trust, which has been complained of, there is a table all the same. */
+    if (code == APP_OK && device_load_trust(&device) != APP_OK) {
+        dot2_trust_free(device.trust);
+        device.trust = NULL;
+    }
     if (code == APP_OK)
         code = show(&device, json);
     device_close(&device);
@@ -242,13 +275,18 @@ static bool parse_psid(const char *text, uint64_t *psid)
     return end != NULL && *end == '\0' && errno == 0 && *psid <= INT64_MAX;
 }
 
-static int check_cert(const struct sign *sign, const dot2_cert *cert)
+static int check_cert(const struct sign *sign, dot2_cert *cert)
 {
     const SequenceOfPsidSsp_t *list = dot2_cert_asn1(cert)->toBeSigned.appPermissions;
+    char why[200];
     uint32_t now = 0;
 
     if (dot2_time32_now(&now) != DOT2_OK || strcmp(validity(cert, now), "valid") != 0) {
         app_error("the application certificate is %s", validity(cert, now));
+        return APP_REFUSED;
+    }
+    if (device_revoked(&sign->device, cert, why, sizeof(why))) {
+        app_error("the application certificate is revoked: %s", why);
         return APP_REFUSED;
     }
     for (int i = 0; list != NULL && i < list->list.count; i++) {
@@ -334,6 +372,8 @@ int ee_sign_command(int argc, char **argv)
         code = device_state_load(&sign.device);
     if (code == APP_OK)
         code = device_open(&sign.device);
+    if (code == APP_OK)
+        code = device_load_trust(&sign.device);
     if (code == APP_OK)
         code = make(&sign);
     device_close(&sign.device);

@@ -31,6 +31,8 @@ static const char usage[] =
     "      --rse-pin-source SOURCE    of the road-side unit's token alone\n"
     "      --host NAME                the RA's host name (default localhost)\n"
     "      --port N                   the RA's port (default 8892)\n"
+    "      --crl-port N               the RA serves the CRL too, on this port, and the devices\n"
+    "                                 fetch it\n"
     "      --file FILE                what the road-side unit downloads (default: a zip file of\n"
     "                                 256 kB of random octets)\n"
     "      --force                    replace a lab that is in DIR, and its keys in the tokens\n"
@@ -138,6 +140,8 @@ static int make(struct lab *lab)
     if (result == APP_OK)
         result = lab_make_policy(lab);
     if (result == APP_OK)
+        result = lab_crl_make(lab);
+    if (result == APP_OK)
         result = lab_write_configurations(lab);
     return result;
 }
@@ -190,13 +194,13 @@ static int check_options(struct lab *lab, int operands)
     return APP_OK;
 }
 
-static int parse_port(const char *text, unsigned *port)
+static int parse_port(const char *option, const char *text, unsigned *port)
 {
     char *end = NULL;
     unsigned long value = strtoul(text, &end, 10);
 
     if (!isdigit((unsigned char)text[0]) || *end != '\0' || value == 0 || value > 65535) {
-        app_error("--port: \"%s\" is not a port", text);
+        app_error("--%s: \"%s\" is not a port", option, text);
         return APP_USAGE;
     }
     *port = (unsigned)value;
@@ -213,6 +217,7 @@ enum {
     OPTION_HOST,
     OPTION_PORT,
     OPTION_FILE,
+    OPTION_CRL_PORT,
     OPTION_FORCE,
     OPTION_REUSE_KEYS,
     OPTION_JSON
@@ -243,7 +248,9 @@ static int take_option(struct lab *lab, int option, const char *value, const cha
         lab->host = value;
         return APP_OK;
     case OPTION_PORT:
-        return parse_port(value, &lab->port);
+        return parse_port("port", value, &lab->port);
+    case OPTION_CRL_PORT:
+        return parse_port("crl-port", value, &lab->crl_port);
     case OPTION_FILE:
         lab->file = value;
         return APP_OK;
@@ -272,6 +279,7 @@ static int lab_init(int argc, char **argv)
         {"rse-pin-source", required_argument, NULL, OPTION_RSE_PIN},
         {"host", required_argument, NULL, OPTION_HOST},
         {"port", required_argument, NULL, OPTION_PORT},
+        {"crl-port", required_argument, NULL, OPTION_CRL_PORT},
         {"file", required_argument, NULL, OPTION_FILE},
         {"force", no_argument, NULL, OPTION_FORCE},
         {"reuse-keys", no_argument, NULL, OPTION_REUSE_KEYS},
@@ -313,6 +321,7 @@ int cmd_lab(int argc, char **argv)
     static const struct command commands[] = {
         {"init", "make a complete test PKI in a directory", lab_init},
         {"run", "the CAs behind its RA: answer requests", lab_run},
+        {"crl", "a CRL that revokes certificates", lab_crl},
     };
 
     return command_run(commands, sizeof(commands) / sizeof(commands[0]),

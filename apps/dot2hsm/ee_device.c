@@ -241,6 +241,8 @@ int device_load_trust(struct device *device)
     code = add_certs(device, device->anchors, true);
     if (code == APP_OK && device->certificates != NULL)
         code = add_certs(device, device->certificates, false);
+    if (code == APP_OK)
+        code = device_crl_load(device, device->trust, now);
     if (code == APP_OK && device_has(device, "chain.oer"))
         code = device_chain_load(device, device->trust, device_path(device, "chain.oer", path), now,
                                  NULL, NULL);

@@ -10,6 +10,8 @@
  *                                 in a line
  *   policy.oer, chain.oer, ra.oer, crl.oer   as the RA (the MA) gave them, verified where they can
  *                                 be
+ *   crl-CRACA-SERIES-KIND.oer     the newest list of each CRACA, series and kind, out of those that
+ *                                 crl.oer has had; verified
  *   request-ID.*                  of the request ID that is under way: software keys, the zip file
  *   application-ID.oer, .pem      the application certificate of the request ID, and its key if
  *                                 that is in no token
@@ -62,6 +64,8 @@ struct device {
     dot2_cert *enrollment, *ra;
     EVP_PKEY *enrollment_key;
     dot2_trust *trust;
+    unsigned crl_left; /* installed lists that could not be put into the trust, and why */
+    char crl_why[400];
     int lock;
     struct device_state state;
 };
@@ -75,7 +79,7 @@ int device_configure(struct device *device);
 int device_open(struct device *device);
 /* Enrollment certificate and key. */
 int device_open_enrollment(struct device *device);
-/* Anchors, `certificates`, the chain file if it is there, and the RA's certificate. */
+/* Anchors, `certificates`, the CRLs, the chain file if it is there, and the RA's certificate. */
 int device_load_trust(struct device *device);
 void device_close(struct device *device);
 /* "DIR/NAME"; path has room for DEVICE_PATH. */
@@ -137,6 +141,21 @@ int device_sync_files(struct device *device);
 /* Counts a failed exchange and says why. */
 int device_exchange_failed(struct device *device, const char *what, enum ee_status status,
                            const struct ee_error *error);
+
+/* ---- ee_crl.c ---- */
+/*
+ * The installed lists, into the trust. Each was verified when it came, so that one whose signer has
+ * ended since still counts. Those that cannot be used are counted in crl_left.
+ */
+int device_crl_load(struct device *device, dot2_trust *trust, uint32_t now);
+/* Fetches the CompositeCrl, if crl-url is set, and installs what is new and good of it. */
+int device_crl_sync(struct device *device);
+/* Ballots in the last CompositeCrl; they are not evaluated. */
+size_t device_crl_ballots(const struct device *device);
+/* Is the certificate, or one above it, on a list of the trust? why may be NULL. */
+bool device_revoked(const struct device *device, dot2_cert *cert, char *why, size_t size);
+/* APP_REFUSED if the enrollment certificate is revoked: the RA is not asked for anything then. */
+int device_check_enrollment(struct device *device);
 
 /* ---- ee_provision.c ---- */
 /* The request and its download, as far as they go now. *due: Unix time of the next step, 0 = done.

@@ -1,4 +1,4 @@
-/* ee_files.c: policy, chain, RA certificate and CRL, as sync keeps them. */
+/* ee_files.c: policy, chain and RA certificate, as sync keeps them. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -225,49 +225,6 @@ static int sync_ra(struct device *device)
     return code;
 }
 
-/* ---- the CRL, from the MA's own address ---- */
-
-static int sync_crl(struct device *device)
-{
-    struct ee_config config = device->config;
-    struct ee_download download = {.path = "/download-crl/", .max_size = FILE_MAX};
-    struct ee_download_result result;
-    struct ee_error error;
-    struct coer_error coer = {0};
-    char output[DEVICE_PATH], line[COER_PATH_SIZE + 160];
-    coer_arena *arena = NULL;
-    uint8_t *octets = NULL;
-    size_t size = 0;
-    void *value = NULL;
-    enum ee_status status;
-    int code;
-
-    if (device->crl_url == NULL)
-        return APP_OK;
-    code = device_may_try(device);
-    if (code != APP_OK)
-        return code;
-    config.ra_url = device->crl_url;
-    config.resolve = NULL;
-    download.output = device_path(device, "crl.new", output);
-    status = ee_download(&config, &download, &result, &error);
-    if (status != EE_OK)
-        return device_exchange_failed(device, "the CRL", status, &error);
-    arena = coer_arena_new();
-    code = app_file_read(output, INPUT_MAX, &octets, &size);
-    if (code == APP_OK && (arena == NULL || coer_decode(arena, &asn_DEF_CompositeCrl, octets, size,
-                                                        &value, &coer) != COER_OK)) {
-        app_error("the CRL: %s", coer_error_format(&coer, line, sizeof(line)));
-        device_failed(device, "the CRL cannot be read");
-        code = APP_REFUSED;
-    }
-    if (code == APP_OK)
-        code = move(device, "crl.new", "crl.oer");
-    OPENSSL_free(octets);
-    coer_arena_free(arena);
-    return code;
-}
-
 int device_sync_files(struct device *device)
 {
     static const struct file policy = {"the policy file", "/download/policy/local",
@@ -283,9 +240,10 @@ int device_sync_files(struct device *device)
         code = sync_file(device, &chain, s->chain_name, sizeof(s->chain_name));
     if (code == APP_OK)
         code = device_load_trust(device);
+    /* Before the RA's certificate, which may be on it. */
+    if (code == APP_OK)
+        code = device_crl_sync(device);
     if (code == APP_OK)
         code = sync_ra(device);
-    if (code == APP_OK)
-        code = device_load_trust(device);
-    return code == APP_OK ? sync_crl(device) : code;
+    return code == APP_OK ? device_load_trust(device) : code;
 }

@@ -41,6 +41,8 @@ bool device_wants_certificate(struct device *device, char *why, size_t size)
     dot2_time32_format(dot2_cert_end(cert), text);
     if (dot2_cert_end(cert) <= now) {
         snprintf(why, size, "the application certificate ended at %s", text);
+    } else if (device_revoked(device, cert, NULL, 0)) {
+        snprintf(why, size, "the application certificate is revoked");
     } else if (dot2_cert_end(cert) - now <= (uint64_t)device->renew_before * 3600) {
         snprintf(why, size, "the application certificate ends at %s", text);
     } else {

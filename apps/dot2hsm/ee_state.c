@@ -216,6 +216,9 @@ static bool is_left(const struct device_state *s, const char *name)
     }
     if (starts(name, "state."))
         return true;
+    /* A list, or what a writer of one has left beside it. */
+    if (starts(name, "crl-"))
+        return strcmp(name + strcspn(name, "."), ".oer") != 0;
     if (starts(name, "application-")) {
         snprintf(expected, sizeof(expected), "%.*s.pem", (int)strcspn(s->certificate, "."),
                  s->certificate);

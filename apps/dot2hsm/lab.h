@@ -49,7 +49,8 @@ enum lab_cert {
 struct lab {
     /* options */
     const char *dir_option, *host, *module, *file;
-    unsigned port; /* 0: the service's own */
+    unsigned port;     /* 0: the service's own */
+    unsigned crl_port; /* 0: the CRL is not served */
     bool force, reuse_keys, as_json;
     /* what is made */
     char dir[LAB_PATH - 64]; /* absolute; the longest name in it fits into LAB_PATH */
@@ -110,6 +111,13 @@ const char *lab_cert_key_file(enum lab_cert which);
 #define LAB_POLICY_FILE "ra/local_policy_01.oer"
 /* The RA's store, the chain file and the files to download. */
 int lab_make_files(struct lab *lab);
+
+/* ---- lab_crl.c ---- */
+#define LAB_CRL_FILE "ra/crl.oer"
+/* A CompositeCrl that revokes nobody. */
+int lab_crl_make(struct lab *lab);
+/* `dot2hsm lab crl` */
+int lab_crl(int argc, char **argv);
 
 /* ---- lab_policy.c ---- */
 int lab_make_policy(struct lab *lab);

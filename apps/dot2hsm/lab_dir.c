@@ -210,6 +210,9 @@ static int write_ra(const struct lab *lab)
     put(&text, "download-dir = %s/ra/download\n", lab->dir);
     put(&text, "chain-file = %s/%s\n", lab->dir, LAB_CHAIN_FILE);
     put(&text, "policy-file = %s/%s\n", lab->dir, LAB_POLICY_FILE);
+    put(&text, "crl-files = %s/%s\n", lab->dir, LAB_CRL_FILE);
+    if (lab->crl_port != 0)
+        put(&text, "crl-file = %s/%s\ncrl-port = %u\n", lab->dir, LAB_CRL_FILE, lab->crl_port);
     put(&text, "stage = QA\n");
     put(&text, "# `dot2hsm lab run` is faster than a CA that has to be waited for an hour.\n");
     put(&text, "certificate-delay = 2\n");
@@ -227,6 +230,8 @@ static int write_ee(const struct lab *lab, const char *name, const struct lab_to
     put_provider(&text, lab, token);
     put(&text, "[ee]\n");
     put(&text, "ra-url = https://%s:%u\n", lab->host, lab->port != 0 ? lab->port : 8892);
+    if (lab->crl_port != 0)
+        put(&text, "crl-url = https://%s:%u\n", lab->host, lab->crl_port);
     put(&text, "tls-root = %s/trust/x509-root.pem\n", lab->dir);
     put(&text, "enrollment-certificate = %s/%s\n", lab->dir, certificate);
     put(&text, "enrollment-key = \"%s\"\n", key_uri);

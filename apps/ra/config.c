@@ -22,6 +22,7 @@ static const struct app_conf_key known[] = {
     {"ra", "ocsp-file"},
     {"ra", "anchors"},
     {"ra", "certificates"},
+    {"ra", "crl-files"},
     {"ra", "store"},
     {"ra", "download-dir"},
     {"ra", "policy-file"},
@@ -211,6 +212,7 @@ int ra_app_config_load(const char *path, struct ra_app_config *config)
     config->ocsp_file = ra_app_get(&reader, "ocsp-file");
     config->anchors = ra_app_require(&reader, "anchors");
     config->certificates = ra_app_get(&reader, "certificates");
+    config->crl_files = ra_app_get(&reader, "crl-files");
     config->store = ra_app_require(&reader, "store");
     config->log = ra_app_get(&reader, "log");
     config->port_file = ra_app_get(&reader, "port-file");

@@ -26,7 +26,8 @@ static const char usage[] =
     "  --version  print the version\n"
     "  --help     print this\n"
     "\n"
-    "SIGHUP reads certificates, keys, policy and chain file names anew and opens the log again;\n"
+    "SIGHUP reads certificates, keys, CRLs, policy and chain file names anew and opens the log "
+    "again;\n"
     "SIGTERM and SIGINT finish open requests. CONFIG is described in dot2hsm-ra(8).\n"
     "\n"
     "Exit codes: 0 ended as asked, 2 usage or configuration, 3 the HSM, the store or the port\n"
@@ -40,6 +41,7 @@ struct program {
     EVP_PKEY *key;
     SSL_CTX *tls;
     dot2_trust *trust;
+    struct ra_app_crls crls;
     ra_keys *keys;
     ra_store *store;
     struct service {
@@ -107,6 +109,9 @@ static int open_all(struct program *program)
     program->trust = ra_app_trust(program->crypto, &program->config);
     if (program->trust == NULL)
         return APP_USAGE;
+    code = ra_app_crls_open(&program->crls, program->config.crl_files, program->trust, NULL);
+    if (code != APP_OK)
+        return code;
     code = ra_app_keys(program->libctx, program->crypto, &program->config, &program->keys);
     return code == APP_OK ? open_store(program) : code;
 }
@@ -130,6 +135,7 @@ static void reload(struct program *program)
     EVP_PKEY *key = NULL;
     SSL_CTX *tls = NULL;
     dot2_trust *trust = NULL;
+    struct ra_app_crls crls = {.count = 0}, crls_before = program->crls;
     ra_keys *keys = NULL;
     char text[400];
 
@@ -137,6 +143,7 @@ static void reload(struct program *program)
     if (ra_app_config_load(program->path, &config) != APP_OK ||
         open_tls(program, &config, &key, &tls) != APP_OK ||
         (trust = ra_app_trust(program->crypto, &config)) == NULL ||
+        ra_app_crls_open(&crls, config.crl_files, trust, program->trust) != APP_OK ||
         ra_app_keys(program->libctx, program->crypto, &config, &keys) != APP_OK) {
         ra_app_say(LOG_ERR, "event=not_reloaded detail=\"the configuration has a mistake (see "
                             "stderr); what was in force stays\"");
@@ -152,9 +159,14 @@ static void reload(struct program *program)
     ra_server_set_tls(program->ra.server, tls);
     if (program->crl.server != NULL)
         ra_server_set_tls(program->crl.server, tls);
+    dot2_trust_free(program->trust);
+    program->trust = dot2_trust_up_ref(trust);
+    program->crls = crls;
+    crls = crls_before;
     ra_app_say(LOG_NOTICE, "event=reloaded tls_key=\"%s\"", config.tls_key);
 out:
     ra_keys_free(keys);
+    ra_app_crls_clear(&crls);
     dot2_trust_free(trust);
     SSL_CTX_free(tls);
     EVP_PKEY_free(key);
@@ -234,11 +246,16 @@ static int serve(struct program *program)
 {
     struct ra_app_config *config = &program->config;
     const char *const files[] = {config->port_file, config->pid_file, config->crl_port_file};
-    int signal_number, code = start_all(program);
+    const struct timespec pause = {.tv_sec = 1};
+    int signal_number = 0, code = start_all(program);
 
-    while (code == APP_OK && sigwait(&program->signals, &signal_number) == 0 &&
-           signal_number == SIGHUP)
-        reload(program);
+    while (code == APP_OK && (signal_number <= 0 || signal_number == SIGHUP)) {
+        signal_number = sigtimedwait(&program->signals, NULL, &pause);
+        if (signal_number == SIGHUP)
+            reload(program);
+        else if (signal_number < 0)
+            ra_app_crls_look(&program->crls, program->trust);
+    }
     if (program->ra.running)
         ra_app_say(LOG_NOTICE, "event=stopping");
     service_stop(&program->ra);
@@ -271,6 +288,7 @@ static void close_all(struct program *program)
 {
     ra_server_free(program->crl.server);
     ra_server_free(program->ra.server);
+    ra_app_crls_clear(&program->crls);
     ra_keys_free(program->keys);
     ra_store_close(program->store);
     dot2_trust_free(program->trust);

@@ -3,6 +3,7 @@
  *
  * config.c  the file, sections [ra] and [ra-key NAME]; config_value.c: one value of it
  * setup.c   what is made from it: TLS, trust, keys
+ * crls.c    the CRLs, read anew when their files change
  * log.c     where lines go
  * main.c    start, signals, end
  */
@@ -11,6 +12,8 @@
 
 #include "apps/app.h"
 #include "protocol/ra/ra.h"
+
+#include <sys/stat.h>
 
 #include <openssl/ssl.h>
 
@@ -27,6 +30,7 @@ struct ra_app_config {
     const char *tls_certificate, *tls_key;
     const char *ocsp_file;              /* NULL: nothing is stapled */
     const char *anchors, *certificates; /* lists of files and directories */
+    const char *crl_files;              /* a list of files; NULL: none */
     const char *store, *log, *port_file, *pid_file;
     struct ra_server_config server;
     struct ra_server_config crl; /* crl.crl_file NULL: no such service */
@@ -67,6 +71,28 @@ int ra_app_keys(OSSL_LIB_CTX *libctx, dot2_crypto *crypto, const struct ra_app_c
 /* Both say on stderr and in the log what is wrong. */
 SSL_CTX *ra_app_tls(OSSL_LIB_CTX *libctx, const struct ra_app_config *config, EVP_PKEY *key);
 dot2_trust *ra_app_trust(dot2_crypto *crypto, const struct ra_app_config *config);
+
+/* ---- crls.c ---- */
+
+#define RA_APP_CRLS 16
+
+struct ra_app_crls {
+    char *text; /* holds the paths */
+    struct {
+        const char *path;
+        struct stat seen; /* as it was when it was read last */
+    } files[RA_APP_CRLS];
+    size_t count;
+};
+/*
+ * Puts the lists of these files into the trust. list may be NULL. An enum app_exit: each file has
+ * to be good, and no list older than one of before (may be NULL), the trust that is to be replaced.
+ */
+int ra_app_crls_open(struct ra_app_crls *crls, const char *list, dot2_trust *trust,
+                     const dot2_trust *before);
+/* Reads those that have changed since; what cannot be used is logged, and changes nothing. */
+void ra_app_crls_look(struct ra_app_crls *crls, dot2_trust *trust);
+void ra_app_crls_clear(struct ra_app_crls *crls);
 
 /* Where lines go: "stderr", "syslog" or a file, which is opened anew by ra_app_log_reopen(). */
 int ra_app_log_open(const char *where);

@@ -6,10 +6,8 @@
 
 #include <openssl/crypto.h>
 
-#include <CompositeCrl.h>
 #include <CrlContents.h>
 #include <CrlSsp.h>
-#include <Ieee1609Dot2Data.h>
 
 #include "protocol/dot2/internal.h"
 
@@ -59,8 +57,9 @@ static enum dot2_status check_ssp(coer_arena *arena, const struct dot2_chain *ch
     return DOT2_OK;
 }
 
-static enum dot2_status read_contents(coer_arena *arena, const uint8_t *octets, size_t size,
-                                      uint32_t time, struct crl *crl, struct dot2_error *error)
+/* What the list says about itself. */
+static enum dot2_status parse_contents(coer_arena *arena, const uint8_t *octets, size_t size,
+                                       struct crl *crl, struct dot2_error *error)
 {
     struct coer_error coer = {0};
     const CrlContents_t *contents = NULL;
@@ -83,12 +82,54 @@ static enum dot2_status read_contents(coer_arena *arena, const uint8_t *octets, 
         crl->hashes = &specific->choice.deltaHashCrl;
     crl->info.evaluated = crl->hashes != NULL;
     crl->info.entries = crl->hashes != NULL ? (size_t)crl->hashes->entries.list.count : 0;
+    return DOT2_OK;
+}
+
+static enum dot2_status read_contents(coer_arena *arena, const uint8_t *octets, size_t size,
+                                      uint32_t time, struct crl *crl, struct dot2_error *error)
+{
+    enum dot2_status status = parse_contents(arena, octets, size, crl, error);
+
+    if (status != DOT2_OK)
+        return status;
     if (crl->info.next_crl < crl->info.issue_date)
         return dot2_fail(error, DOT2_E_MESSAGE, "CrlContents.nextCrl", "is before issueDate");
     /* A list of the future would keep out all that come before it. */
     if (crl->info.issue_date > time)
         return dot2_fail(error, DOT2_E_NOT_YET_VALID, "CrlContents.issueDate", "has not come yet");
     return DOT2_OK;
+}
+
+static enum dot2_status read_payload(const uint8_t *octets, size_t size,
+                                     struct dot2_signed_payload *payload, struct dot2_error *error)
+{
+    enum dot2_status status = dot2_signed_data_payload(octets, size, payload, error);
+
+    if (status == DOT2_OK && payload->header.psid != PSID_CRL)
+        status = dot2_fail(error, DOT2_E_MESSAGE, "SignedData.tbsData.headerInfo.psid",
+                           "0x%llx is not that of a CRL, 0x100",
+                           (unsigned long long)payload->header.psid);
+    return status;
+}
+
+enum dot2_status dot2_crl_peek(const uint8_t *octets, size_t size, struct dot2_crl_info *info,
+                               struct dot2_error *error)
+{
+    struct dot2_signed_payload payload = {0};
+    coer_arena *arena = coer_arena_new();
+    struct crl crl = {0};
+    enum dot2_status status = DOT2_OK;
+
+    memset(info, 0, sizeof(*info));
+    if (arena == NULL)
+        return dot2_fail_memory(error);
+    status = read_payload(octets, size, &payload, error);
+    if (status == DOT2_OK)
+        status = parse_contents(arena, payload.data, payload.size, &crl, error);
+    if (status == DOT2_OK)
+        *info = crl.info;
+    coer_arena_free(arena);
+    return status;
 }
 
 /* One SecuredCrl: signature, signer, contents. */
@@ -99,14 +140,10 @@ static enum dot2_status read_crl(dot2_trust *trust, coer_arena *arena, const uin
     const struct dot2_check check = {.purpose = DOT2_PURPOSE_ANY, .time = time};
     struct dot2_signed_payload payload = {0};
     struct dot2_chain chain = {0};
-    enum dot2_status status = dot2_signed_data_payload(octets, size, &payload, error);
+    enum dot2_status status = read_payload(octets, size, &payload, error);
 
     if (status != DOT2_OK)
         return status;
-    if (payload.header.psid != PSID_CRL)
-        return dot2_fail(error, DOT2_E_MESSAGE, "SignedData.tbsData.headerInfo.psid",
-                         "0x%llx is not that of a CRL, 0x100",
-                         (unsigned long long)payload.header.psid);
     status = dot2_signed_data_verify(trust, octets, size, &check, &chain, error);
     if (status != DOT2_OK)
         return status;
@@ -157,45 +194,27 @@ enum dot2_status dot2_trust_add_composite_crl(dot2_trust *trust, const uint8_t *
                                               uint32_t time, size_t *lists, size_t *ballots,
                                               struct dot2_error *error)
 {
-    coer_arena *arena = coer_arena_new();
-    struct coer_error coer = {0};
-    const CompositeCrl_t *composite = NULL;
+    struct dot2_composite_crl composite;
     struct crl *crls = NULL;
-    void *value = NULL;
-    size_t count = 0;
-    enum dot2_status status = DOT2_OK;
+    enum dot2_status status = dot2_composite_crl_parse(octets, size, &composite, error);
 
     *lists = *ballots = 0;
-    if (arena == NULL)
-        return dot2_fail_memory(error);
-    if (coer_decode(arena, &asn_DEF_CompositeCrl, octets, size, &value, &coer) != COER_OK) {
-        status = dot2_fail_coer(error, &coer, 0);
-        goto out;
-    }
-    composite = value;
-    count = (size_t)composite->securedCrlSeries.list.count;
-    crls = coer_arena_alloc(arena, (count + 1) * sizeof(*crls));
+    if (status != DOT2_OK)
+        return status;
+    crls = coer_arena_alloc(composite.arena, (composite.count + 1) * sizeof(*crls));
     if (crls == NULL)
         status = dot2_fail_memory(error);
     /* All of them are good before one is in force. */
-    for (size_t i = 0; status == DOT2_OK && i < count; i++) {
-        struct coer_span span = {0};
-
-        if (!coer_span_of(&asn_DEF_Ieee1609Dot2Data, composite->securedCrlSeries.list.array[i],
-                          &span))
-            status = dot2_fail(error, DOT2_E_DECODE, "CompositeCrl.securedCrlSeries", "no octets");
-        else
-            status = read_crl(trust, arena, span.data, span.size, time, &crls[i], error);
-    }
-    for (size_t i = 0; status == DOT2_OK && i < count; i++)
+    for (size_t i = 0; status == DOT2_OK && i < composite.count; i++)
+        status = read_crl(trust, composite.arena, composite.crls[i].data, composite.crls[i].size,
+                          time, &crls[i], error);
+    for (size_t i = 0; status == DOT2_OK && i < composite.count; i++)
         status = store(trust, &crls[i], error);
     if (status == DOT2_OK) {
-        *lists = count;
-        *ballots = (size_t)composite->revokedRootCAs.list.count +
-                   (size_t)composite->revokedElectors.list.count;
+        *lists = composite.count;
+        *ballots = composite.root_ballots + composite.elector_ballots;
     }
-out:
-    coer_arena_free(arena);
+    dot2_composite_crl_clear(&composite);
     return status;
 }
 

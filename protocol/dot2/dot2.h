@@ -501,6 +501,26 @@ enum dot2_status dot2_trust_add_crl(dot2_trust *trust, const uint8_t *octets, si
 enum dot2_status dot2_trust_add_composite_crl(dot2_trust *trust, const uint8_t *octets, size_t size,
                                               uint32_t time, size_t *lists, size_t *ballots,
                                               struct dot2_error *error);
+/*
+ * What a SecuredCrl says about itself, without a look at its signature (current is false): for who
+ * has verified it before. DOT2_E_DECODE, DOT2_E_MESSAGE.
+ */
+enum dot2_status dot2_crl_peek(const uint8_t *octets, size_t size, struct dot2_crl_info *info,
+                               struct dot2_error *error);
+
+/* A CompositeCrl taken apart. Nobody signs it as a whole: each list has its own signature. */
+struct dot2_composite_crl {
+    coer_arena *arena;
+    struct coer_span *crls; /* count of them, each a SecuredCrl, in the caller's octets */
+    size_t count;
+    size_t root_ballots, elector_ballots; /* of revokedRootCAs and revokedElectors */
+};
+/* DOT2_E_DECODE, and then there is nothing to clear. Verifies nothing. */
+enum dot2_status dot2_composite_crl_parse(const uint8_t *octets, size_t size,
+                                          struct dot2_composite_crl *composite,
+                                          struct dot2_error *error);
+void dot2_composite_crl_clear(struct dot2_composite_crl *composite);
+
 /* The lists in force, and those not evaluated; returns their number, fills in at most capacity. */
 size_t dot2_trust_crls(const dot2_trust *trust, struct dot2_crl_info *infos, size_t capacity);
 

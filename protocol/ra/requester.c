@@ -100,6 +100,9 @@ static enum ra_reason check_certificate(const struct ra_authorise *in, struct ra
     enum dot2_status status =
         dot2_chain_verify(in->trust, who->request.cert, &check, &who->chain, &decision->error);
 
+    /* What a CRL revokes, the device itself or a CA above it, is as if it were on the blacklist. */
+    if (status == DOT2_E_REVOKED)
+        return RA_BLACKLISTED;
     if (status != DOT2_OK)
         return ra_is_internal(status) ? RA_INTERNAL : RA_CERTIFICATE;
     if (eca == NULL)
