@@ -18,53 +18,80 @@ const char *app_name_get(void)
     return app_name;
 }
 
+static app_error_fn *error_sink;
+static void *error_sink_arg;
+
+void app_error_sink(app_error_fn *sink, void *arg)
+{
+    error_sink = sink;
+    error_sink_arg = arg;
+}
+
 void app_error(const char *format, ...)
 {
+    char text[2000];
     va_list args;
 
     va_start(args, format);
-    flockfile(stderr);
-    fprintf(stderr, "%s: ", app_name);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    funlockfile(stderr);
+    if (error_sink != NULL) {
+        vsnprintf(text, sizeof(text), format, args);
+        error_sink(error_sink_arg, text);
+    } else {
+        flockfile(stderr);
+        fprintf(stderr, "%s: ", app_name);
+        vfprintf(stderr, format, args);
+        fputc('\n', stderr);
+        funlockfile(stderr);
+    }
     va_end(args);
+}
+
+/* The oldest entry of the queue, taken off it; false if there is none. */
+static bool next_entry(char *text, size_t size)
+{
+    const char *data = NULL, *reason;
+    char number[32];
+    int flags = 0;
+    unsigned long code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags);
+
+    if (code == 0)
+        return false;
+    reason =
+        ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+    if (reason == NULL) {
+        snprintf(number, sizeof(number), "error %08lX", code);
+        reason = number;
+    }
+    if ((flags & ERR_TXT_STRING) != 0 && data != NULL && *data != '\0')
+        snprintf(text, size, "%s: %s", reason, data);
+    else
+        snprintf(text, size, "%s", reason);
+    return true;
 }
 
 /* The oldest entry is the cause, so it comes first. */
-static void print_queue(void)
-{
-    unsigned long code;
-    const char *data, *reason;
-    char number[32];
-    int flags;
-
-    while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
-        reason =
-            ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
-        if (reason == NULL) {
-            snprintf(number, sizeof(number), "error %08lX", code);
-            reason = number;
-        }
-        if ((flags & ERR_TXT_STRING) != 0 && data != NULL && *data != '\0')
-            fprintf(stderr, "%s:   %s: %s\n", app_name, reason, data);
-        else
-            fprintf(stderr, "%s:   %s\n", app_name, reason);
-    }
-}
-
 void app_error_openssl(const char *format, ...)
 {
+    char text[2000], entry[1200];
+    size_t used;
     va_list args;
 
     va_start(args, format);
-    flockfile(stderr);
-    fprintf(stderr, "%s: ", app_name);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    print_queue();
-    funlockfile(stderr);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    if (error_sink != NULL) {
+        while (next_entry(entry, sizeof(entry))) {
+            used = strlen(text);
+            snprintf(text + used, sizeof(text) - used, ": %s", entry);
+        }
+        error_sink(error_sink_arg, text);
+        return;
+    }
+    flockfile(stderr);
+    fprintf(stderr, "%s: %s\n", app_name, text);
+    while (next_entry(entry, sizeof(entry)))
+        fprintf(stderr, "%s:   %s\n", app_name, entry);
+    funlockfile(stderr);
 }
 
 /* Octets of one UTF-8 character (RFC 3629), 0 if it is none. */

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <openssl/bio.h>
 #include <openssl/conf.h>
 #include <openssl/evp.h>
 
@@ -28,6 +29,13 @@ const char *app_name_get(void);
 void app_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, followed by what stands in OpenSSL's error queue, which is emptied. */
 void app_error_openssl(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * Where both go instead of stderr: one text for each, without the program's name, with what stands
+ * in the queue on the same line. NULL: to stderr again. For a program of one thread.
+ */
+typedef void app_error_fn(void *arg, const char *text);
+void app_error_sink(app_error_fn *sink, void *arg);
 
 /* A UTF-8 text as a JSON string, with its quotes; and as text with control characters as \xNN. */
 void app_json_string(FILE *out, const char *text);
@@ -52,11 +60,22 @@ struct app_provider {
  */
 int app_provider_load(const struct app_provider *options, OSSL_LIB_CTX **libctx);
 
+/* The path of dot2hsm.so by these rules; false: it is not there. path has room for 4096 octets. */
+bool app_provider_find(char path[4096]);
+
+/*
+ * One line "name = value" of CONF, quoted so that the value stays what it is. False, and said, if
+ * it has a control character.
+ */
+bool app_conf_put(BIO *bio, const char *name, const char *value);
+
 /* --config, else DOT2HSM_CONF, else NULL. */
 const char *app_conf_path(const struct app_provider *options);
 
 /* Is this one of the options of the provider? */
 bool app_provider_option_known(const char *name);
+/* The one that a misspelt name most likely means, or NULL. */
+const char *app_provider_option_like(const char *name);
 
 /* A private key by URI (pkcs11:..., file:...) or path of a PEM file. Says why on failure. */
 int app_key_open(OSSL_LIB_CTX *libctx, const char *uri, EVP_PKEY **key);

@@ -31,6 +31,47 @@ bool app_provider_option_known(const char *name)
     return false;
 }
 
+/* Levenshtein's distance; names longer than any option's are far from all of them. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64], columns = strlen(b), corner, above;
+
+    if (columns >= sizeof(row) / sizeof(row[0]))
+        return columns;
+    for (size_t j = 0; j <= columns; j++)
+        row[j] = j;
+    for (size_t i = 0; a[i] != '\0'; i++) {
+        corner = row[0];
+        row[0] = i + 1;
+        for (size_t j = 1; j <= columns; j++) {
+            above = row[j];
+            row[j] = corner + (a[i] != b[j - 1]);
+            if (above + 1 < row[j])
+                row[j] = above + 1;
+            if (row[j - 1] + 1 < row[j])
+                row[j] = row[j - 1] + 1;
+            corner = above;
+        }
+    }
+    return row[columns];
+}
+
+const char *app_provider_option_like(const char *name)
+{
+    const char *best = NULL;
+    size_t least = 4; /* more letters than these make another word */
+
+    for (size_t i = 0; i < sizeof(provider_options) / sizeof(provider_options[0]); i++) {
+        size_t away = distance(provider_options[i], name);
+
+        if (away < least) {
+            least = away;
+            best = provider_options[i];
+        }
+    }
+    return best;
+}
+
 const char *app_conf_path(const struct app_provider *options)
 {
     const char *variable = secure_getenv("DOT2HSM_CONF");
@@ -40,8 +81,7 @@ const char *app_conf_path(const struct app_provider *options)
     return variable != NULL && *variable != '\0' ? variable : NULL;
 }
 
-/* The first directory that has the module; path gets room for 4096 octets. */
-static bool find_module(char path[4096])
+bool app_provider_find(char path[4096])
 {
     const char *directory = secure_getenv("DOT2HSM_PROVIDER_PATH");
     const char *system = OPENSSL_info(OPENSSL_INFO_MODULES_DIR);
@@ -81,12 +121,12 @@ static bool find_module(char path[4096])
  * One line "name = value". Within quotes CONF expands no variable and knows the backslash only,
  * so that any value without a control character stays what it is.
  */
-static bool put_option(BIO *bio, const char *name, const char *value)
+bool app_conf_put(BIO *bio, const char *name, const char *value)
 {
     BIO_printf(bio, "%s = \"", name);
     for (; *value != '\0'; value++) {
         if ((unsigned char)*value < 0x20) {
-            app_error("the provider's option %s has a control character", name);
+            app_error("the option %s has a control character", name);
             return false;
         }
         if (*value == '"' || *value == '\\')
@@ -115,7 +155,7 @@ static int put_section(BIO *bio, const char *path, const CONF *conf, const char 
             (options->token != NULL && strcmp(value->name, "token") == 0) ||
             (options->pin_source != NULL && strcmp(value->name, "pin-source") == 0))
             continue;
-        if (!put_option(bio, value->name, value->value))
+        if (!app_conf_put(bio, value->name, value->value))
             return APP_USAGE;
     }
     return APP_OK;
@@ -143,7 +183,7 @@ static int put_configuration(BIO *bio, const struct app_provider *options)
     const char *file = app_conf_path(options);
     char module[4096];
 
-    if (!find_module(module)) {
+    if (!app_provider_find(module)) {
         app_error("the provider %s is not beside this program, nor in OpenSSL's modules (%s); "
                   "DOT2HSM_PROVIDER_PATH can name its directory",
                   MODULE_FILE, OPENSSL_info(OPENSSL_INFO_MODULES_DIR));
@@ -152,11 +192,11 @@ static int put_configuration(BIO *bio, const struct app_provider *options)
     BIO_puts(bio, "openssl_conf = program\n[program]\nproviders = providers\n"
                   "[providers]\ndefault = default_provider\ndot2hsm = dot2hsm_provider\n"
                   "[default_provider]\nactivate = 1\n[dot2hsm_provider]\n");
-    if (!put_option(bio, "module", module))
+    if (!app_conf_put(bio, "module", module))
         return APP_USAGE;
-    if ((options->module != NULL && !put_option(bio, "pkcs11-module", options->module)) ||
-        (options->token != NULL && !put_option(bio, "token", options->token)) ||
-        (options->pin_source != NULL && !put_option(bio, "pin-source", options->pin_source)))
+    if ((options->module != NULL && !app_conf_put(bio, "pkcs11-module", options->module)) ||
+        (options->token != NULL && !app_conf_put(bio, "token", options->token)) ||
+        (options->pin_source != NULL && !app_conf_put(bio, "pin-source", options->pin_source)))
         return APP_USAGE;
     if (file != NULL && put_file_options(bio, file, options) != APP_OK)
         return APP_USAGE;

@@ -258,6 +258,9 @@ enum p11_status p11_token_match_one(struct p11_op *op, const struct p11_uri *uri
 /* Finds the slot in which a known token is now. */
 enum p11_status p11_token_locate(struct p11_op *op, CK_SLOT_ID *slot);
 bool p11_token_logged_in(struct p11_token *token);
+/* Inside the module: is the mechanism among those of the slot's token? */
+bool p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_TYPE type);
+bool p11_slot_matches(struct p11_op *op, const struct p11_uri *uri, const struct p11_slot *slot);
 
 /* ---- login.c */
 /*

@@ -214,6 +214,39 @@ enum p11_status p11_delete(p11_ctx *ctx, const char *uri, p11_pin_fn *prompt, vo
 enum p11_status p11_certificate_store(p11_ctx *ctx, const char *uri, const uint8_t *der,
                                       size_t der_size, p11_pin_fn *prompt, void *prompt_arg);
 
+/* What a token tells of itself without a login. Owned by the p11_survey it came from. */
+struct p11_token_info {
+    const char *label; /* UTF-8; "" if none */
+    const char *uri;   /* RFC 7512, of this one token */
+    bool initialized, pin_set, login_required;
+    bool protected_path; /* the PIN is typed in on the device */
+    bool pin_locked, pin_final_try, pin_count_low;
+    bool ecdsa, ecdh, generate; /* CKM_ECDSA, CKM_ECDH1_DERIVE, CKM_EC_KEY_PAIR_GEN */
+};
+
+typedef struct p11_survey p11_survey;
+
+/*
+ * The module and the tokens that match a URI (NULL, or one that names no token: the default token;
+ * without one, all), those not initialised too. No login, no session. None that matches is P11_OK
+ * with a count of 0.
+ * Errors: P11_E_URI, P11_E_MODULE, P11_E_TOKEN, P11_E_DEADLINE, P11_E_EXITING, P11_E_MEMORY.
+ */
+enum p11_status p11_survey_new(p11_ctx *ctx, const char *uri, p11_survey **survey);
+/* What the module says of itself: maker, description and version. */
+const char *p11_survey_module(const p11_survey *survey);
+/* How many match; *all (may be NULL) gets the number of tokens in the module. */
+size_t p11_survey_count(const p11_survey *survey, size_t *all);
+const struct p11_token_info *p11_survey_get(const p11_survey *survey, size_t index);
+void p11_survey_free(p11_survey *survey);
+
+/*
+ * Can the PIN be had that a login for this URI would use? It is read, forgotten, and shown to no
+ * token. *there is false with P11_OK if no source is configured at all (a prompt would be used).
+ * Errors: P11_E_URI, P11_E_PIN_SOURCE, P11_E_MEMORY.
+ */
+enum p11_status p11_pin_check(p11_ctx *ctx, const char *uri, bool *there);
+
 /* Random octets of the default token (C_GenerateRandom). */
 enum p11_status p11_random(p11_ctx *ctx, uint8_t *out, size_t size);
 

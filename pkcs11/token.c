@@ -66,9 +66,8 @@ static void token_configure(struct p11_op *op, struct p11_token *token)
     pthread_mutex_unlock(&token->lock);
 }
 
-/* The first sight of a token: its slot, and what it can do. */
 /* SoftHSM2 gives information even on mechanisms that its configuration has taken off the list. */
-static bool offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_TYPE type)
+bool p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_TYPE type)
 {
     CK_MECHANISM_INFO info;
     CK_MECHANISM_TYPE list[1024];
@@ -85,6 +84,7 @@ static bool offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_
     return false;
 }
 
+/* The first sight of a token: its slot, and what it can do. */
 static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
                                   const struct p11_slot *slot)
 {
@@ -102,9 +102,9 @@ static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
     if (status != P11_OK)
         return status;
     module_generation = atomic_load(&op->module->generation);
-    ecdsa = offers(op, slot, CKM_ECDSA);
-    ecdh = offers(op, slot, CKM_ECDH1_DERIVE);
-    generate = offers(op, slot, CKM_EC_KEY_PAIR_GEN);
+    ecdsa = p11_slot_offers(op, slot, CKM_ECDSA);
+    ecdh = p11_slot_offers(op, slot, CKM_ECDH1_DERIVE);
+    generate = p11_slot_offers(op, slot, CKM_EC_KEY_PAIR_GEN);
     p11_leave(op);
     pthread_mutex_lock(&token->lock);
     if (token->module_generation == 0) {
@@ -118,7 +118,7 @@ static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
     return P11_OK;
 }
 
-static bool matches(struct p11_op *op, const struct p11_uri *uri, const struct p11_slot *slot)
+bool p11_slot_matches(struct p11_op *op, const struct p11_uri *uri, const struct p11_slot *slot)
 {
     CK_SLOT_ID id = p11_kit_uri_get_slot_id(uri->kit);
 
@@ -186,8 +186,8 @@ enum p11_status p11_tokens_match(struct p11_op *op, const struct p11_uri *uri,
         goto out;
     }
     for (size_t i = 0; i < slot_count && status == P11_OK; i++) {
-        if ((names != NULL && !matches(op, names, &slots[i])) ||
-            (uri != NULL && uri != names && !matches(op, uri, &slots[i])))
+        if ((names != NULL && !p11_slot_matches(op, names, &slots[i])) ||
+            (uri != NULL && uri != names && !p11_slot_matches(op, uri, &slots[i])))
             continue;
         if ((slots[i].token_info.flags & CKF_TOKEN_INITIALIZED) == 0) {
             blank = true;

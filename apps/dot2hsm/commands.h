@@ -64,6 +64,8 @@ bool command_provider_option(int option, const char *value, struct app_provider 
  */
 int command_conf_load(const struct app_provider *provider, CONF **conf);
 
+int cmd_config(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_hash(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_lab(int argc, char **argv);

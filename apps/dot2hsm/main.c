@@ -16,6 +16,8 @@ static int cmd_version(int argc, char **argv)
 static const struct command commands[] = {
     {"ee", "download files from the RA", cmd_ee},
     {"keys", "list, make and delete keys in tokens", cmd_keys},
+    {"config", "write a configuration of the provider that works", cmd_config},
+    {"doctor", "tell what is wrong with a set-up, and the mend", cmd_doctor},
     {"sign", "sign a file with a key that a URI names", cmd_sign},
     {"inspect", "show a structure as a tree", cmd_inspect},
     {"recode", "decode strictly and encode again", cmd_recode},

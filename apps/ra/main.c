@@ -19,10 +19,11 @@
 #include <openssl/err.h>
 
 static const char usage[] =
-    "Usage: dot2hsm-ra [--check] CONFIG\n"
+    "Usage: dot2hsm-ra [--check[=file]] CONFIG\n"
     "Serve requests and downloads of a registration authority over HTTPS.\n"
     "\n"
-    "  --check    read the configuration, open keys, certificates and store, then end\n"
+    "  --check    read the configuration, open keys, certificates and store, then end;\n"
+    "             --check=file reads the configuration only\n"
     "  --version  print the version\n"
     "  --help     print this\n"
     "\n"
@@ -302,12 +303,12 @@ static void close_all(struct program *program)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"check", no_argument, NULL, 'c'},
+    static const struct option options[] = {{"check", optional_argument, NULL, 'c'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {NULL, 0, NULL, 0}};
     struct program program = {0};
-    bool check = false;
+    bool check = false, check_file = false;
     int option, code;
 
     app_name_set("dot2hsm-ra");
@@ -315,7 +316,11 @@ int main(int argc, char **argv)
         switch (option) {
         case 'c':
             check = true;
-            break;
+            check_file = optarg != NULL && strcmp(optarg, "file") == 0;
+            if (optarg == NULL || check_file)
+                break;
+            fputs(usage, stderr);
+            return APP_USAGE;
         case 'h':
             fputs(usage, stdout);
             return APP_OK;
@@ -342,9 +347,9 @@ int main(int argc, char **argv)
     event_set_log_callback(on_libevent);
 
     code = ra_app_config_load(program.path, &program.config);
-    if (code == APP_OK)
+    if (code == APP_OK && !check_file)
         code = ra_app_log_open(program.config.log);
-    if (code == APP_OK)
+    if (code == APP_OK && !check_file)
         code = open_all(&program);
     if (code == APP_OK && check)
         puts("ok");

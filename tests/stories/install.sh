@@ -7,7 +7,7 @@ cmake --install "$BUILD_DIR" --prefix "$work/prefix" >/dev/null
 bin=$work/prefix/bin
 provider=$(find "$work/prefix" -name dot2hsm.so)
 [ "$(basename "$(dirname "$provider")")" = ossl-modules ] || fail "the provider is in $provider"
-for file in share/man/man1/dot2hsm.1 share/man/man7/dot2hsm-provider.7 \
+for file in share/man/man1/dot2hsm.1 share/man/man5/dot2hsm.conf.5 share/man/man7/dot2hsm-provider.7 \
     share/man/man8/dot2hsm-ra.8 share/doc/dot2hsm/ra.conf.example \
     share/doc/dot2hsm/dot2hsm.conf.example; do
     [ -s "$work/prefix/$file" ] || fail "$file was not installed"

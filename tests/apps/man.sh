@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The manual pages are well formed, and know every command, key and option that the programs know.
+. "$(dirname "$0")/lib.sh"
+cd "$SOURCE_DIR"
+
+for page in docs/man/*.[1-8]; do
+    mandoc -T lint -W warning "$page" || fail "$page"
+    checks=$((checks + 1))
+done
+
+# knows PAGE WORD...: each stands in the page as a word, macros and escapes apart.
+knows() {
+    local page=$1 word
+    shift
+    mandoc -T utf8 "docs/man/$page" | sed 's/.\x08//g;s/‐/-/g' >"$work/page"
+    [ $# -gt 0 ] || fail "nothing to look for in $page"
+    for word in "$@"; do
+        grep -qE -- "(^|[^[:alnum:]-])$word([^[:alnum:]-]|\$)" "$work/page" ||
+            fail "$page does not have $word"
+        checks=$((checks + 1))
+    done
+}
+
+# shellcheck disable=SC2046
+knows dot2hsm.1 $("$dot2hsm" --help | sed -n 's/^  \([a-z]*\) .*/\1/p' | grep -v version)
+for command in config doctor "keys list" sign verify hash "ee download" "ee sync" "lab init"; do
+    # shellcheck disable=SC2086,SC2046
+    knows dot2hsm.1 $("$dot2hsm" $command --help | grep -oE -- '^ *(-[a-z], )?--[a-z0-9-]+' |
+        grep -oE -- '--[a-z0-9-]+')
+done
+# Keys of the tables that the programs check files with.
+# shellcheck disable=SC2046
+knows dot2hsm.conf.5 $(sed -n 's/^    {"ee", "\(.*\)"},$/\1/p' apps/dot2hsm/command.c)
+# shellcheck disable=SC2046
+knows dot2hsm-ra.8 $(sed -n 's/^    {"ra[^"]*", "\(.*\)"},$/\1/p' apps/ra/config.c)
+options=$(sed -n '/provider_options\[\] = {/,/^};/p' apps/app_provider.c | grep -o '"[a-z-]*"' | tr -d '"')
+# shellcheck disable=SC2086
+knows dot2hsm.conf.5 $options
+# shellcheck disable=SC2086
+knows dot2hsm-provider.7 $options config
+# shellcheck disable=SC2046
+knows dot2hsm-provider.7 $(sed -n 's/^    {"\([a-z0-9-]*\)", OPTION_.*/\1/p' provider/options.c)
+done_testing
