@@ -106,6 +106,27 @@ int device_key_delete(struct device *device, const char *uri)
     return code;
 }
 
+/*
+ * A private key without its public one: a token whose client was killed while it made the pair may
+ * keep that half. Nothing was ever asked for with it, for no request could be built. Only for keys
+ * whose names are made here: what else is of a type that cannot be used is somebody's.
+ */
+static int half_delete(struct device *device, const char *uri)
+{
+    p11_ctx *ctx = NULL;
+    p11_key *key = NULL;
+    enum p11_status status;
+    int code = token_open(&device->provider, device->conf, &ctx);
+
+    if (code != APP_OK)
+        return code;
+    status = p11_key_open_uri(ctx, uri, token_prompt, NULL, &key);
+    ERR_clear_error();
+    p11_key_free(key);
+    p11_ctx_free(ctx);
+    return status == P11_E_KEY_TYPE ? device_key_delete(device, uri) : APP_OK;
+}
+
 int device_key_make(struct device *device, enum device_key which, char *uri)
 {
     EVP_PKEY *key = NULL;
@@ -113,9 +134,13 @@ int device_key_make(struct device *device, enum device_key which, char *uri)
 
     if (code != APP_OK)
         return code;
-    if (in_token(uri))
-        return device_token_key_make(
-            device, uri, which == DEVICE_KEY_VERIFY ? P11_USAGE_SIGN : P11_USAGE_DERIVE);
+    if (in_token(uri)) {
+        code = half_delete(device, uri);
+        return code != APP_OK ? code
+                              : device_token_key_make(
+                                    device, uri,
+                                    which == DEVICE_KEY_VERIFY ? P11_USAGE_SIGN : P11_USAGE_DERIVE);
+    }
     if (access(uri + strlen("file:"), F_OK) == 0)
         return APP_OK;
     key = EVP_PKEY_Q_keygen(device->libctx, "provider!=dot2hsm", "EC", "P-256");

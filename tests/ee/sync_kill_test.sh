@@ -11,6 +11,15 @@ files="application.oer application.pem chain.oer lock policy.oer ra.oer state "
 if [ "$kind" = token ]; then
     tokens ra rse
     sync_lab --module "$softhsm" --pin-source "file:$work/%s.pin" --rse-token pkcs11:token=rse
+    # In another process, as a HSM is: what is killed while SoftHSM writes takes the token with it.
+    export SHIM_SOCKET=$work/shim.sock
+    setsid "$tools/p11shimd" "$SHIM_SOCKET" "$softhsm" >"$work/shimd.log" 2>&1 &
+    pids+=("$!")
+    for _ in $(seq 100); do
+        [ -S "$SHIM_SOCKET" ] && break
+        sleep 0.05
+    done
+    sed -i "s#^pkcs11-module.*#pkcs11-module = $tools/p11shim.so#" "$(readlink -f "$lab/ee.conf")"
     files=${files/application.pem /}
 else
     sync_lab
@@ -63,7 +72,7 @@ for round in $(seq "$rounds"); do
         kill_within "$to_install"
         kill_within "$to_install"
     fi
-    run --wait >"$work/last.log" 2>&1 || {
+    timeout 60 "$dot2hsm" ee sync --quiet --config "$lab/ee.conf" --wait >"$work/last.log" 2>&1 || {
         cat "$work/last.log" "$state/state" >&2
         fail "round $round does not end well"
     }
