@@ -8,23 +8,27 @@
 
 #include "pkcs11/internal.h"
 
-/* CKA_ID of a key that was given none: the first octets of SHA-256 of the point. */
-#define MADE_ID_SIZE 20
-
 struct generate {
     const struct p11_uri *uri;
     const struct p11_curve_info *curve;
-    bool sign, derive;
-    uint8_t id[MADE_ID_SIZE];
+    unsigned usage;
+    uint8_t id[P11_MADE_ID_SIZE];
 };
 
-static CK_ATTRIBUTE flag(CK_ATTRIBUTE_TYPE type, const CK_BBOOL *value)
+CK_ATTRIBUTE p11_flag(CK_ATTRIBUTE_TYPE type, const CK_BBOOL *value)
 {
     return (CK_ATTRIBUTE){type, (void *)(uintptr_t)value, sizeof(*value)};
 }
 
-/* Label and id, as far as the URI has them. */
-static size_t add_names(const struct p11_uri *uri, CK_ATTRIBUTE *template, size_t count)
+void p11_made_id(const uint8_t *point, size_t size, uint8_t id[P11_MADE_ID_SIZE])
+{
+    uint8_t hash[SHA256_DIGEST_LENGTH];
+
+    SHA256(point, size, hash);
+    memcpy(id, hash, P11_MADE_ID_SIZE);
+}
+
+size_t p11_add_names(const struct p11_uri *uri, CK_ATTRIBUTE *template, size_t count)
 {
     if (uri->has_label)
         template[count++] =
@@ -55,7 +59,7 @@ static CK_RV any_with(struct p11_op *op, CK_ATTRIBUTE_TYPE type, const uint8_t *
     return rv;
 }
 
-static CK_RV refuse_existing(struct p11_op *op, const struct p11_uri *uri)
+CK_RV p11_refuse_existing(struct p11_op *op, const struct p11_uri *uri)
 {
     bool label = false;
     bool id = false;
@@ -78,25 +82,25 @@ static CK_RV make_pair(struct p11_op *op, const struct generate *generate,
                        CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
 {
     static const CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    CK_BBOOL sign = generate->sign ? CK_TRUE : CK_FALSE;
-    CK_BBOOL derive = generate->derive ? CK_TRUE : CK_FALSE;
+    CK_BBOOL sign = (generate->usage & P11_USAGE_SIGN) != 0 ? CK_TRUE : CK_FALSE;
+    CK_BBOOL derive = (generate->usage & P11_USAGE_DERIVE) != 0 ? CK_TRUE : CK_FALSE;
     CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
     /* What is not said is the token's choice, and SoftHSM's is to allow everything. */
     CK_ATTRIBUTE public_template[12] = {{CKA_EC_PARAMS, (void *)(uintptr_t)generate->curve->oid,
                                          (CK_ULONG)generate->curve->oid_size},
-                                        flag(CKA_TOKEN, &yes),
-                                        flag(CKA_PRIVATE, &no),
-                                        flag(CKA_VERIFY, &sign),
-                                        flag(CKA_VERIFY_RECOVER, &no),
-                                        flag(CKA_ENCRYPT, &no),
-                                        flag(CKA_WRAP, &no),
-                                        flag(CKA_DERIVE, &no)};
+                                        p11_flag(CKA_TOKEN, &yes),
+                                        p11_flag(CKA_PRIVATE, &no),
+                                        p11_flag(CKA_VERIFY, &sign),
+                                        p11_flag(CKA_VERIFY_RECOVER, &no),
+                                        p11_flag(CKA_ENCRYPT, &no),
+                                        p11_flag(CKA_WRAP, &no),
+                                        p11_flag(CKA_DERIVE, &no)};
     CK_ATTRIBUTE private_template[12] = {
-        flag(CKA_TOKEN, &yes),       flag(CKA_PRIVATE, &yes), flag(CKA_SENSITIVE, &yes),
-        flag(CKA_EXTRACTABLE, &no),  flag(CKA_SIGN, &sign),   flag(CKA_DERIVE, &derive),
-        flag(CKA_SIGN_RECOVER, &no), flag(CKA_DECRYPT, &no),  flag(CKA_UNWRAP, &no)};
-    size_t public_count = add_names(generate->uri, public_template, 8);
-    size_t private_count = add_names(generate->uri, private_template, 9);
+        p11_flag(CKA_TOKEN, &yes),       p11_flag(CKA_PRIVATE, &yes), p11_flag(CKA_SENSITIVE, &yes),
+        p11_flag(CKA_EXTRACTABLE, &no),  p11_flag(CKA_SIGN, &sign),   p11_flag(CKA_DERIVE, &derive),
+        p11_flag(CKA_SIGN_RECOVER, &no), p11_flag(CKA_DECRYPT, &no),  p11_flag(CKA_UNWRAP, &no)};
+    size_t public_count = p11_add_names(generate->uri, public_template, 8);
+    size_t private_count = p11_add_names(generate->uri, private_template, 9);
 
     return P11_CALL(op, C_GenerateKeyPair, op->session.handle, &mechanism, public_template,
                     (CK_ULONG)public_count, private_template, (CK_ULONG)private_count, public_key,
@@ -104,13 +108,13 @@ static CK_RV make_pair(struct p11_op *op, const struct generate *generate,
 }
 
 /* The token may have made of the template what it liked: what it has is read back. */
-static CK_RV check_private(struct p11_op *op, const struct generate *generate,
-                           CK_OBJECT_HANDLE private_key)
+CK_RV p11_check_private(struct p11_op *op, unsigned usage, CK_OBJECT_HANDLE private_key)
 {
     static const CK_ATTRIBUTE_TYPE types[] = {CKA_TOKEN,       CKA_PRIVATE, CKA_SENSITIVE,
                                               CKA_EXTRACTABLE, CKA_SIGN,    CKA_DERIVE,
                                               CKA_DECRYPT,     CKA_UNWRAP,  CKA_SIGN_RECOVER};
-    const int wanted[] = {1, 1, 1, 0, generate->sign, generate->derive, 0, 0, 0};
+    const int wanted[] = {
+        1, 1, 1, 0, (usage & P11_USAGE_SIGN) != 0, (usage & P11_USAGE_DERIVE) != 0, 0, 0, 0};
     int values[9];
     CK_RV rv = p11_flags(op, private_key, types, 9, values);
 
@@ -119,7 +123,7 @@ static CK_RV check_private(struct p11_op *op, const struct generate *generate,
         if (values[i] == wanted[i] || (values[i] == -1 && wanted[i] == 0 && i > 3))
             continue;
         op->status = P11_E_TOKEN;
-        op->detail = "C_GenerateKeyPair: the key does not have the attributes asked for";
+        op->detail = "the token made a key that does not have the attributes asked for";
         rv = CKR_VENDOR_DEFINED;
     }
     return rv;
@@ -129,7 +133,6 @@ static CK_RV name_by_point(struct p11_op *op, struct generate *generate,
                            CK_OBJECT_HANDLE public_key, CK_OBJECT_HANDLE private_key)
 {
     uint8_t point[P11_POINT_MAX];
-    uint8_t hash[SHA256_DIGEST_LENGTH];
     CK_ATTRIBUTE id = {CKA_ID, generate->id, sizeof(generate->id)};
     enum p11_curve curve;
     bool has_point;
@@ -143,8 +146,7 @@ static CK_RV name_by_point(struct p11_op *op, struct generate *generate,
         return CKR_VENDOR_DEFINED;
     }
     if (!generate->uri->has_id) {
-        SHA256(point, 1 + 2 * generate->curve->size, hash);
-        memcpy(generate->id, hash, sizeof(generate->id));
+        p11_made_id(point, 1 + 2 * generate->curve->size, generate->id);
         rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, private_key, &id, 1);
         if (rv == CKR_OK)
             rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, public_key, &id, 1);
@@ -158,13 +160,13 @@ static CK_RV generate_pair(struct p11_op *op, void *arg)
     CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE private_key = CK_INVALID_HANDLE;
     const char *call;
-    CK_RV rv = refuse_existing(op, generate->uri);
+    CK_RV rv = p11_refuse_existing(op, generate->uri);
 
     if (rv == CKR_OK)
         rv = make_pair(op, generate, &public_key, &private_key);
     if (rv != CKR_OK)
         return rv;
-    rv = check_private(op, generate, private_key);
+    rv = p11_check_private(op, generate->usage, private_key);
     if (rv == CKR_OK)
         rv = name_by_point(op, generate, public_key, private_key);
     if (rv != CKR_OK) {
@@ -177,18 +179,18 @@ static CK_RV generate_pair(struct p11_op *op, void *arg)
     return rv;
 }
 
-/* The key just made, found by its label and id: a name that somebody else took meanwhile shows. */
-static enum p11_status open_made(struct p11_op *op, const struct generate *generate, p11_key **key)
+enum p11_status p11_open_made(struct p11_op *op, const struct p11_uri *named, const uint8_t *id,
+                              p11_key **key)
 {
     p11_objects *list = NULL;
-    struct p11_uri uri = *generate->uri;
+    struct p11_uri uri = *named;
     enum p11_status status;
 
     uri.classes = P11_PRIVATE;
     if (!uri.has_id) {
         uri.has_id = true;
-        uri.id = generate->id;
-        uri.id_size = sizeof(generate->id);
+        uri.id = id;
+        uri.id_size = P11_MADE_ID_SIZE;
     }
     list = OPENSSL_zalloc(sizeof(*list));
     if (list == NULL)
@@ -234,11 +236,10 @@ enum p11_status p11_key_generate(p11_ctx *ctx, const char *text, const struct p1
         goto out;
     }
     generate.uri = uri;
-    generate.sign = (how->usage & P11_USAGE_SIGN) != 0;
-    generate.derive = (how->usage & P11_USAGE_DERIVE) != 0;
+    generate.usage = how->usage;
     status = p11_run(&op, P11_SESSION_RW, generate_pair, &generate);
     if (status == P11_OK)
-        status = open_made(&op, &generate, key);
+        status = p11_open_made(&op, uri, generate.id, key);
 out:
     p11_uri_free(uri);
     return status;

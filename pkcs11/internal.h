@@ -340,6 +340,25 @@ size_t p11_uri_template(const struct p11_uri *uri, CK_OBJECT_CLASS *class_, CK_A
 enum p11_status p11_begin(struct p11_op *op, p11_ctx *ctx, const char *text, p11_pin_fn *prompt,
                           void *prompt_arg, struct p11_uri **uri);
 
+/* ---- generate.c: what a key made in the token and one put into it have in common */
+/* CKA_ID of a key that was given none: the first octets of SHA-256 of the point. */
+#define P11_MADE_ID_SIZE 20
+void p11_made_id(const uint8_t *point, size_t size, uint8_t id[P11_MADE_ID_SIZE]);
+/* A CK_BBOOL attribute. */
+CK_ATTRIBUTE p11_flag(CK_ATTRIBUTE_TYPE type, const CK_BBOOL *value);
+/* Appends label and id, as far as the URI has them; returns the new count. */
+size_t p11_add_names(const struct p11_uri *uri, CK_ATTRIBUTE *template, size_t count);
+/* P11_E_EXISTS in op->status if a key has the label or the id. */
+CK_RV p11_refuse_existing(struct p11_op *op, const struct p11_uri *uri);
+/* Sensitive, not extractable, and of this usage (a set of enum p11_usage) and no other. */
+CK_RV p11_check_private(struct p11_op *op, unsigned usage, CK_OBJECT_HANDLE private_key);
+/*
+ * The key just made, found by its label and id (the URI's, else `id`): a name that somebody else
+ * took meanwhile shows.
+ */
+enum p11_status p11_open_made(struct p11_op *op, const struct p11_uri *named, const uint8_t *id,
+                              p11_key **key);
+
 /* ---- key.c */
 struct p11_key {
     atomic_uint refs;

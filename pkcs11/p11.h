@@ -206,6 +206,31 @@ struct p11_generate {
 enum p11_status p11_key_generate(p11_ctx *ctx, const char *uri, const struct p11_generate *how,
                                  p11_pin_fn *prompt, void *prompt_arg, p11_key **key);
 
+/*
+ * A key pair that was made outside the token. Whoever asks for this has had the private number in
+ * his own memory, and must cleanse it there.
+ */
+struct p11_import {
+    enum p11_curve curve;
+    unsigned usage;        /* set of enum p11_usage; exactly these and no other usage */
+    const uint8_t *number; /* the private number, big-endian */
+    size_t number_size;    /* p11_curve_size() */
+    const uint8_t *point;  /* its public point, 04 || x || y */
+    size_t point_size;     /* 1 + 2 * p11_curve_size() */
+};
+
+/*
+ * Puts a key pair into the token by C_CreateObject, named as by p11_key_generate(): CKA_TOKEN,
+ * CKA_PRIVATE, CKA_SENSITIVE, not CKA_EXTRACTABLE. That it was made elsewhere stays visible for
+ * ever: CKA_LOCAL, CKA_ALWAYS_SENSITIVE and CKA_NEVER_EXTRACTABLE are false. The key is used once
+ * in the token before it is given out, so that it is known to be the one of the point; a key that
+ * fails this is deleted again. No text says anything of the number.
+ * Errors: P11_E_ARGUMENT if the number is not one of the curve's or not that of the point;
+ * P11_E_EXISTS as p11_key_generate(); P11_E_TOKEN if the token takes no keys from outside.
+ */
+enum p11_status p11_key_import(p11_ctx *ctx, const char *uri, const struct p11_import *what,
+                               p11_pin_fn *prompt, void *prompt_arg, p11_key **key);
+
 /* Deletes every object that matches; *deleted gets their number. The URI must have object or id. */
 enum p11_status p11_delete(p11_ctx *ctx, const char *uri, p11_pin_fn *prompt, void *prompt_arg,
                            size_t *deleted);
