@@ -233,39 +233,76 @@ static enum dot2_status unwrap_for_key(const dot2_crypto *crypto,
     return status;
 }
 
-static enum dot2_status decrypt(const dot2_crypto *crypto, const struct dot2_encrypted *encrypted,
-                                const struct reader *reader, const dot2_cert *cert,
-                                uint8_t **plaintext, size_t *size, struct dot2_error *error)
+/* The octets of the plaintext; DOT2_E_DECRYPT if there are none. */
+static enum dot2_status plaintext_size(const struct dot2_encrypted *encrypted, size_t *size,
+                                       struct dot2_error *error)
 {
-    const AesCcmCiphertext_t *ccm = &encrypted->asn1->ciphertext.choice.aes128ccm;
-    size_t sealed_size = (size_t)ccm->ccmCiphertext.size;
-    uint8_t aes[DOT2_AES_KEY];
-    uint8_t *plain = NULL;
-    enum dot2_status status = DOT2_OK;
+    size_t sealed_size = (size_t)encrypted->asn1->ciphertext.choice.aes128ccm.ccmCiphertext.size;
 
     if (sealed_size <= DOT2_CCM_TAG || sealed_size - DOT2_CCM_TAG > DOT2_PLAINTEXT_MAX)
         return dot2_fail(
             error, DOT2_E_DECRYPT,
             "Ieee1609Dot2Data.content.encryptedData.ciphertext.aes128ccm.ccmCiphertext",
             "%zu octets are no ciphertext with its tag", sealed_size);
-    status = cert != NULL ? unwrap_for_cert(crypto, encrypted, reader, cert, aes, error)
-                          : unwrap_for_key(crypto, encrypted, reader, aes, error);
+    *size = sealed_size - DOT2_CCM_TAG;
+    return DOT2_OK;
+}
+
+static enum dot2_status decrypt_into(const dot2_crypto *crypto,
+                                     const struct dot2_encrypted *encrypted,
+                                     const struct reader *reader, const dot2_cert *cert,
+                                     uint8_t *plain, struct dot2_error *error)
+{
+    const AesCcmCiphertext_t *ccm = &encrypted->asn1->ciphertext.choice.aes128ccm;
+    uint8_t aes[DOT2_AES_KEY];
+    enum dot2_status status = cert != NULL
+                                  ? unwrap_for_cert(crypto, encrypted, reader, cert, aes, error)
+                                  : unwrap_for_key(crypto, encrypted, reader, aes, error);
+
     if (status != DOT2_OK)
         return status;
-    plain = OPENSSL_malloc(sealed_size - DOT2_CCM_TAG);
-    if (plain == NULL)
-        status = dot2_fail_memory(error);
-    else
-        status = dot2_ccm_open(crypto, aes, ccm->nonce.buf, ccm->ccmCiphertext.buf, sealed_size,
-                               plain, error);
+    status = dot2_ccm_open(crypto, aes, ccm->nonce.buf, ccm->ccmCiphertext.buf,
+                           (size_t)ccm->ccmCiphertext.size, plain, error);
     OPENSSL_cleanse(aes, sizeof(aes));
+    return status;
+}
+
+static enum dot2_status decrypt(const dot2_crypto *crypto, const struct dot2_encrypted *encrypted,
+                                const struct reader *reader, const dot2_cert *cert,
+                                uint8_t **plaintext, size_t *size, struct dot2_error *error)
+{
+    uint8_t *plain = NULL;
+    size_t plain_size = 0;
+    enum dot2_status status = plaintext_size(encrypted, &plain_size, error);
+
+    if (status != DOT2_OK)
+        return status;
+    plain = OPENSSL_malloc(plain_size);
+    status = plain == NULL ? dot2_fail_memory(error)
+                           : decrypt_into(crypto, encrypted, reader, cert, plain, error);
     if (status != DOT2_OK) {
         OPENSSL_free(plain); /* nothing was left in it */
         return status;
     }
     *plaintext = plain;
-    *size = sealed_size - DOT2_CCM_TAG;
+    *size = plain_size;
     return DOT2_OK;
+}
+
+enum dot2_status dot2_encrypted_decrypt_into(const dot2_crypto *crypto,
+                                             const struct dot2_encrypted *encrypted, EVP_PKEY *key,
+                                             uint8_t *plaintext, size_t size,
+                                             struct dot2_error *error)
+{
+    const struct reader reader = {.key = key, .public = key};
+    size_t plain_size = 0;
+    enum dot2_status status = plaintext_size(encrypted, &plain_size, error);
+
+    if (status == DOT2_OK && plain_size != size)
+        status = dot2_fail(error, DOT2_E_MESSAGE, "Ieee1609Dot2Data.content.encryptedData",
+                           "a plaintext of %zu octets where %zu are due", plain_size, size);
+    return status == DOT2_OK ? decrypt_into(crypto, encrypted, &reader, NULL, plaintext, error)
+                             : status;
 }
 
 enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,

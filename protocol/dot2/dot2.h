@@ -466,6 +466,41 @@ enum dot2_status dot2_encrypted_decrypt_expanded(const dot2_crypto *crypto,
 enum dot2_status dot2_butterfly_add(const dot2_crypto *crypto, const EVP_PKEY *key,
                                     const uint8_t c[32], EVP_PKEY **sum, struct dot2_error *error);
 
+/* ---- sealed_key.c: software keys at rest --------------------------------------------------------
+ */
+
+/*
+ * Where OpenSSL has a secure heap (CRYPTO_secure_malloc_init() is the application's to call), the
+ * private numbers of these functions are in it and nowhere else for longer than a call.
+ */
+
+/* A software key pair. DOT2_E_ALGORITHM: not one of the 256-bit curves. */
+enum dot2_status dot2_key_make(const dot2_crypto *crypto, enum dot2_curve curve, EVP_PKEY **key,
+                               struct dot2_error *error);
+/*
+ * The private number of a software key, big-endian, dot2_curve_size() octets, for the caller to
+ * cleanse. DOT2_E_ARGUMENT: a key in a token, or a public one.
+ */
+enum dot2_status dot2_key_number(const EVP_PKEY *key, uint8_t number[48], size_t *size,
+                                 struct dot2_error *error);
+/*
+ * Seals the private number of a software key on a 256-bit curve to an encryption key: an
+ * Ieee1609Dot2Data.encryptedData to a rekRecipInfo (ECIES and AES-128-CCM) of an unsecuredData of
+ * 34 octets: 01, the alternative of BasePublicEncryptionKey for the curve (00 NIST P-256, 01
+ * brainpoolP256r1), the number. *octets is OPENSSL_free'd by the caller.
+ * Errors as dot2_encrypt_to_key() and dot2_key_number().
+ */
+enum dot2_status dot2_key_seal(const dot2_crypto *crypto, EVP_PKEY *sealing, const EVP_PKEY *key,
+                               uint8_t **octets, size_t *size, struct dot2_error *error);
+/*
+ * Opens it with the private key, in its token if it is in one. The seal says who can read the
+ * number, not who has sealed it: compare the public key. Errors as dot2_decrypt(); DOT2_E_MESSAGE:
+ * decrypts, but is no sealed key.
+ */
+enum dot2_status dot2_key_unseal(const dot2_crypto *crypto, EVP_PKEY *sealing,
+                                 const uint8_t *octets, size_t size, EVP_PKEY **key,
+                                 struct dot2_error *error);
+
 /* ---- crl.c: certificate revocation lists (clause 7) --------------------------------------------
  */
 

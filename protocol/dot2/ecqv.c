@@ -70,21 +70,25 @@ enum dot2_status dot2_ecqv_reconstruct_private(const dot2_crypto *crypto, const 
     enum dot2_curve curve = dot2_key_curve(request_key);
     enum dot2_status status = DOT2_E_CRYPTO;
     const BIGNUM *order = NULL;
-    BIGNUM *k = NULL, *d = NULL, *number = NULL;
+    /* Whatever is secret, e k too, is where the application has its secure heap. */
+    BIGNUM *k = BN_secure_new(), *d = BN_secure_new(), *number = BN_secure_new();
     BN_CTX *ctx = NULL;
 
     *key = NULL;
-    if (dot2_curve_size(curve) != 32)
-        return dot2_fail(error, DOT2_E_ALGORITHM, NULL, "ECQV is for the 256-bit curves");
+    if (dot2_curve_size(curve) != 32) {
+        status = dot2_fail(error, DOT2_E_ALGORITHM, NULL, "ECQV is for the 256-bit curves");
+        goto out;
+    }
     order = dot2_order(crypto, curve);
-    if (!EVP_PKEY_get_bn_param(request_key, OSSL_PKEY_PARAM_PRIV_KEY, &k))
-        return dot2_fail(error, DOT2_E_ARGUMENT, NULL,
-                         "the private number of the key cannot be had: not a software key");
     ctx = BN_CTX_secure_new_ex(dot2_crypto_libctx(crypto));
-    d = BN_secure_new();
-    number = BN_bin2bn(e, 32, NULL);
-    if (ctx == NULL || d == NULL || number == NULL || BN_bin2bn(s, 32, d) == NULL) {
+    if (ctx == NULL || k == NULL || d == NULL || number == NULL ||
+        BN_bin2bn(e, 32, number) == NULL || BN_bin2bn(s, 32, d) == NULL) {
         status = dot2_fail_memory(error);
+        goto out;
+    }
+    if (!EVP_PKEY_get_bn_param(request_key, OSSL_PKEY_PARAM_PRIV_KEY, &k)) {
+        status = dot2_fail(error, DOT2_E_ARGUMENT, NULL,
+                           "the private number of the key cannot be had: not a software key");
         goto out;
     }
     BN_set_flags(k, BN_FLG_CONSTTIME);

@@ -125,6 +125,17 @@ enum dot2_status dot2_ecqv_reconstruct_private(const dot2_crypto *crypto, const 
                                                const EVP_PKEY *request_key, const uint8_t s[32],
                                                EVP_PKEY **key, struct dot2_error *error);
 
+/* ---- decrypt.c ---- */
+
+/*
+ * dot2_encrypted_decrypt() for a key alone, into memory of the caller's choice. DOT2_E_MESSAGE if
+ * the plaintext is not of exactly this size.
+ */
+enum dot2_status dot2_encrypted_decrypt_into(const dot2_crypto *crypto,
+                                             const struct dot2_encrypted *encrypted, EVP_PKEY *key,
+                                             uint8_t *plaintext, size_t size,
+                                             struct dot2_error *error);
+
 /* ---- permissions.c, region.c ---- */
 
 enum dot2_status dot2_permissions_check(const ToBeSignedCertificate_t *subject,
