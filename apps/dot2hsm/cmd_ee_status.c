@@ -1,10 +1,13 @@
 /* cmd_ee_status.c: dot2hsm ee status, and ee sign, which uses what sync has installed. */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include <openssl/rand.h>
 
 #include "apps/dot2hsm/commands.h"
 #include "apps/dot2hsm/ee_device.h"
@@ -18,8 +21,8 @@ static int status_help(void)
 {
     printf("Usage: dot2hsm ee status --config FILE [--json]\n"
            "What is installed and until when, what the next sync will do, and the last error.\n"
-           "Contacts nobody. Exit status 1 if there is no application certificate that is valid "
-           "now.\n\n"
+           "Contacts nobody. Exit status 1 if a kind of certificate that is to be provisioned has "
+           "none that\nis valid now.\n\n"
            "      --json               as JSON\n%s",
            COMMAND_PROVIDER_HELP);
     return APP_OK;
@@ -39,25 +42,19 @@ static const char *unix_text(int64_t at, char text[32])
     return text;
 }
 
-static void next_step(struct device *device, char *text, size_t size)
+static void next_step(struct device *device, enum device_kind kind, char *text, size_t size)
 {
-    const struct device_state *s = &device->state;
     int64_t ends = device_limit_ends(device, (int64_t)time(NULL));
-    char at[32], why[96];
+    char at[32], what[300];
+    bool needed = false;
 
-    if (ends != 0)
+    if (ends != 0) {
         snprintf(text, size, "nothing before %s: %d failures within an hour", unix_text(ends, at),
                  DEVICE_FAILURES);
-    else if (s->acked[0] != '\0')
-        snprintf(text, size, "download %s.zip, from %s on", s->acked,
-                 unix_text(dot2_time32_to_unix(s->download_time), at));
-    else if (s->hash_count > 0)
-        snprintf(text, size, "find out what became of request %s", s->hashes[s->hash_count - 1]);
-    else
-        snprintf(text, size, "%s: %s",
-                 device_wants_certificate(device, why, sizeof(why)) ? "ask for a certificate"
-                                                                    : "none",
-                 why);
+        return;
+    }
+    device_next_step(device, kind, what, sizeof(what), &needed);
+    snprintf(text, size, "%s%s", needed ? "" : "none: ", what);
 }
 
 static const char *validity(const dot2_cert *cert, uint32_t now)
@@ -88,6 +85,70 @@ static void print_crls(const struct device *device, uint32_t now)
         printf("  %zu ballots on root CAs and electors: not evaluated\n", ballots);
 }
 
+static const char *batch_validity(const struct device_batch *batch, uint32_t now)
+{
+    if (now < batch->start)
+        return "not yet valid";
+    return now <= batch->end ? "valid" : "expired";
+}
+
+/* One line for each batch; its certificates are valid alike. */
+static void print_batches(const struct device_state *s, uint32_t now)
+{
+    char start[21], end[21];
+
+    if (s->batch_count > 0)
+        printf("\n%-14s %-8s %-12s %-13s %-20s %s\n", "BATCH", "I", "CERTIFICATES", "STATE", "FROM",
+               "UNTIL");
+    for (unsigned i = 0; i < s->batch_count; i++) {
+        const struct device_batch *batch = &s->batches[i];
+
+        dot2_time32_format(batch->start, start);
+        dot2_time32_format(batch->end, end);
+        printf("%-14s %-8" PRIX32 " %-12" PRIu32 " %-13s %-20s %s\n",
+               device_kind_info(batch->kind)->name, batch->i, batch->count,
+               batch_validity(batch, now), start, end);
+    }
+}
+
+static void json_batches(struct json *json, const struct device_state *s, uint32_t now)
+{
+    char text[64];
+
+    json_array(json, "batches");
+    for (unsigned i = 0; i < s->batch_count; i++) {
+        const struct device_batch *batch = &s->batches[i];
+
+        json_object(json, NULL);
+        json_string(json, "role", device_kind_info(batch->kind)->name);
+        json_uint(json, "i", batch->i);
+        json_uint(json, "certificates", batch->count);
+        json_string(json, "directory", device_batch_name(batch, text));
+        json_string(json, "state", batch_validity(batch, now));
+        dot2_time32_format(batch->start, text);
+        json_string(json, "start", text);
+        dot2_time32_format(batch->end, text);
+        json_string(json, "end", text);
+        json_end_object(json);
+    }
+    json_end_array(json);
+}
+
+/* "nextStep" is the application certificate's. */
+static void json_steps(struct json *json, struct device *device)
+{
+    static const char *const names[DEVICE_KINDS] = {"nextStep", "nextStepPseudonym",
+                                                    "nextStepIdentification"};
+    char text[400];
+
+    for (int kind = DEVICE_APPLICATION; kind < DEVICE_KINDS; kind++) {
+        if (!device->wants[kind])
+            continue;
+        next_step(device, (enum device_kind)kind, text, sizeof(text));
+        json_string(json, names[kind], text);
+    }
+}
+
 static void print_table(struct device *device, const struct row *rows, size_t count, uint32_t now)
 {
     const struct device_state *s = &device->state;
@@ -109,12 +170,20 @@ static void print_table(struct device *device, const struct row *rows, size_t co
                dot2_cert_is_implicit(cert) ? "implicit" : "explicit", state_of(device, cert, now),
                start, end);
     }
+    print_batches(s, now);
     printf("\nPolicy file  %s\n", s->policy_name[0] != '\0' ? s->policy_name : "none");
     printf("Chain file   %s\n", s->chain_name[0] != '\0' ? s->chain_name : "none");
     print_crls(device, now);
     printf("Last sync    %s\n", s->last_sync != 0 ? unix_text(s->last_sync, at) : "never");
-    next_step(device, text, sizeof(text));
-    printf("Next step    %s\n", text);
+    for (int kind = DEVICE_APPLICATION; kind < DEVICE_KINDS; kind++) {
+        if (!device->wants[kind])
+            continue;
+        next_step(device, (enum device_kind)kind, text, sizeof(text));
+        if (kind == DEVICE_APPLICATION)
+            printf("Next step    %s\n", text);
+        else
+            printf("Next step    %s: %s\n", device_kind_info((enum device_kind)kind)->name, text);
+    }
     if (s->last_error[0] != '\0') {
         printf("Last error   %s: ", unix_text(s->last_error_time, at));
         app_print_safe(stdout, s->last_error);
@@ -146,6 +215,7 @@ static void print_json(struct device *device, const struct row *rows, size_t cou
         json_end_object(&json);
     }
     json_end_array(&json);
+    json_batches(&json, s, now);
     if (s->certificate[0] != '\0') {
         json_string(&json, "applicationCertificate", s->certificate);
         json_string(&json, "applicationKey", s->key);
@@ -159,8 +229,7 @@ static void print_json(struct device *device, const struct row *rows, size_t cou
     }
     if (s->last_sync != 0)
         json_string(&json, "lastSync", unix_text(s->last_sync, text));
-    next_step(device, text, sizeof(text));
-    json_string(&json, "nextStep", text);
+    json_steps(&json, device);
     json_uint(&json, "failures", s->failure_count);
     if (s->last_error[0] != '\0') {
         json_string(&json, "lastError", s->last_error);
@@ -184,7 +253,7 @@ static int show(struct device *device, bool json)
     const struct device_state *s = &device->state;
     char path[DEVICE_PATH];
     uint32_t now = 0;
-    int code = APP_REFUSED;
+    int code = APP_OK;
 
     if (dot2_time32_now(&now) != DOT2_OK)
         return APP_REFUSED;
@@ -199,8 +268,13 @@ static int show(struct device *device, bool json)
         print_json(device, rows, count, now);
     else
         print_table(device, rows, count, now);
-    if (rows[2].cert != NULL && strcmp(state_of(device, rows[2].cert, now), "valid") == 0)
-        code = APP_OK;
+    if (device->wants[DEVICE_APPLICATION] &&
+        (rows[2].cert == NULL || strcmp(state_of(device, rows[2].cert, now), "valid") != 0))
+        code = APP_REFUSED;
+    for (int kind = DEVICE_PSEUDONYM; kind < DEVICE_KINDS; kind++) {
+        if (device->wants[kind] && device_batch_at(s, (enum device_kind)kind, now) == NULL)
+            code = APP_REFUSED;
+    }
     for (size_t i = 0; i < count; i++)
         dot2_cert_free(rows[i].cert);
     return code;
@@ -249,8 +323,11 @@ static int sign_help(void)
 {
     printf(
         "Usage: dot2hsm ee sign --config FILE --psid N [OPTION]... FILE\n"
-        "Makes an IEEE 1609.2 SignedData of the octets of FILE (\"-\": standard input) under the\n"
-        "application certificate that sync has installed.\n\n"
+        "Makes an IEEE 1609.2 SignedData of the octets of FILE (\"-\": standard input) under a\n"
+        "certificate that sync has installed.\n\n"
+        "      --kind KIND          application, pseudonym (each time any one of those that are\n"
+        "                           valid) or identification; default: the first of these that\n"
+        "                           `provision` in [ee] names\n"
         "      --psid N             the PSID, which must be among the certificate's (0x82 or\n"
         "                           130)\n"
         "      --digest             name the certificate by its HashedId8 instead of giving it\n"
@@ -263,7 +340,8 @@ struct sign {
     struct device device;
     struct dot2_header header;
     enum dot2_signer_form form;
-    const char *out, *file, *psid;
+    const char *out, *file, *psid, *kind_name;
+    enum device_kind kind;
 };
 
 static bool parse_psid(const char *text, uint64_t *psid)
@@ -282,41 +360,94 @@ static int check_cert(const struct sign *sign, dot2_cert *cert)
     uint32_t now = 0;
 
     if (dot2_time32_now(&now) != DOT2_OK || strcmp(validity(cert, now), "valid") != 0) {
-        app_error("the application certificate is %s", validity(cert, now));
+        app_error("the %s certificate is %s", device_kind_info(sign->kind)->name,
+                  validity(cert, now));
         return APP_REFUSED;
     }
     if (device_revoked(&sign->device, cert, why, sizeof(why))) {
-        app_error("the application certificate is revoked: %s", why);
+        app_error("the %s certificate is revoked: %s", device_kind_info(sign->kind)->name, why);
         return APP_REFUSED;
     }
     for (int i = 0; list != NULL && i < list->list.count; i++) {
         if ((uint64_t)list->list.array[i]->psid == sign->header.psid)
             return APP_OK;
     }
-    app_error("the application certificate does not permit psid %s", sign->psid);
+    app_error("the %s certificate does not permit psid %s", device_kind_info(sign->kind)->name,
+              sign->psid);
     return APP_REFUSED;
+}
+
+static int choose_kind(struct sign *sign)
+{
+    for (int kind = DEVICE_APPLICATION; kind < DEVICE_KINDS; kind++) {
+        sign->kind = (enum device_kind)kind;
+        if (sign->kind_name != NULL
+                ? strcmp(sign->kind_name, device_kind_info(sign->kind)->name) == 0
+                : sign->device.wants[kind])
+            return APP_OK;
+    }
+    app_error("--kind is application, pseudonym or identification");
+    return command_usage();
+}
+
+/* Of a batch any one: who hears two messages is not to know them by their certificate. */
+static int open_of_batch(struct sign *sign, dot2_cert **cert, char *uri)
+{
+    struct device *device = &sign->device;
+    const struct device_batch *batch = NULL;
+    uint32_t list[DEVICE_BATCH_MAX], now = 0, random = 0;
+    size_t count = 0;
+    int code;
+
+    if (dot2_time32_now(&now) == DOT2_OK)
+        batch = device_batch_at(&device->state, sign->kind, now);
+    if (batch == NULL) {
+        app_error("there is no %s certificate that is valid now; dot2hsm ee sync gets some",
+                  device_kind_info(sign->kind)->name);
+        return APP_REFUSED;
+    }
+    code = device_batch_list(device, batch, list, &count);
+    if (code != APP_OK)
+        return code;
+    if (RAND_bytes((unsigned char *)&random, sizeof(random)) <= 0) {
+        app_error_openssl("no random octets");
+        return APP_REFUSED;
+    }
+    return device_batch_open(device, batch, list[random % count], cert, uri);
+}
+
+/* The certificate, and the URI of its key. */
+static int open_cert(struct sign *sign, dot2_cert **cert, char *uri)
+{
+    struct device *device = &sign->device;
+    char path[DEVICE_PATH];
+
+    if (sign->kind != DEVICE_APPLICATION)
+        return open_of_batch(sign, cert, uri);
+    if (device->state.certificate[0] == '\0') {
+        app_error("there is no application certificate; dot2hsm ee sync gets one");
+        return APP_REFUSED;
+    }
+    snprintf(uri, 512, "%s", device->state.key);
+    return device_read_cert(device, device_path(device, device->state.certificate, path), cert);
 }
 
 static int make(struct sign *sign)
 {
     struct device *device = &sign->device;
     struct dot2_error error = {.status = DOT2_OK};
-    char path[DEVICE_PATH];
+    char uri[512];
     uint8_t *data = NULL, *octets = NULL;
     size_t data_size = 0, size = 0;
     dot2_cert *cert = NULL;
     EVP_PKEY *key = NULL;
     int code;
 
-    if (device->state.certificate[0] == '\0') {
-        app_error("there is no application certificate; dot2hsm ee sync gets one");
-        return APP_REFUSED;
-    }
-    code = device_read_cert(device, device_path(device, device->state.certificate, path), &cert);
+    code = open_cert(sign, &cert, uri);
     if (code == APP_OK)
         code = check_cert(sign, cert);
     if (code == APP_OK)
-        code = app_key_open(device->libctx, device->state.key, &key);
+        code = app_key_open(device->libctx, uri, &key);
     if (code == APP_OK)
         code = app_file_read(sign->file, DATA_MAX, &data, &data_size);
     if (code != APP_OK)
@@ -341,6 +472,7 @@ out:
 int ee_sign_command(int argc, char **argv)
 {
     static const struct option options[] = {{"psid", required_argument, NULL, 'p'},
+                                            {"kind", required_argument, NULL, 'k'},
                                             {"digest", no_argument, NULL, 'd'},
                                             {"out", required_argument, NULL, 'o'},
                                             COMMAND_PROVIDER_OPTIONS,
@@ -355,6 +487,8 @@ int ee_sign_command(int argc, char **argv)
             return sign_help();
         if (option == 'p')
             sign.psid = optarg;
+        else if (option == 'k')
+            sign.kind_name = optarg;
         else if (option == 'd')
             sign.form = DOT2_SIGNER_DIGEST;
         else if (option == 'o')
@@ -368,6 +502,8 @@ int ee_sign_command(int argc, char **argv)
     }
     sign.file = argv[optind];
     code = device_configure(&sign.device);
+    if (code == APP_OK)
+        code = choose_kind(&sign);
     if (code == APP_OK)
         code = device_state_load(&sign.device);
     if (code == APP_OK)

@@ -35,11 +35,14 @@ static int sync_help(void)
     printf(
         "Usage: dot2hsm ee sync --config FILE [OPTION]...\n"
         "Gets whatever is missing, stale or due from the RA: policy file, chain file, the RA's\n"
-        "certificate, the CRL if there is a crl-url, and the application certificate, which is\n"
-        "asked for, waited for, downloaded, verified and installed, and renewed before it ends.\n"
+        "certificate, the CRL if there is a crl-url, and the certificates that `provision` in "
+        "[ee]\n"
+        "names, which are asked for, waited for, downloaded, verified and installed. Application\n"
+        "certificates are renewed before they end; batches of pseudonym certificates and\n"
+        "identification certificates go on coming.\n"
         "It can be killed at any moment and run again. After 10 failures within 60 minutes it\n"
         "stops until the oldest of them is an hour old.\n\n"
-        "      --wait               until the certificate is there, trying again after failures\n"
+        "      --wait               until the certificates are there, trying again after failures\n"
         "      --dry-run            say what would be done, and contact nobody\n"
         "  -q, --quiet              say nothing but errors\n%s",
         COMMAND_PROVIDER_HELP);
@@ -73,8 +76,10 @@ static int run_hook(struct sync *sync)
 
     if (s->changed == 0)
         return APP_OK;
-    snprintf(changed, sizeof(changed), "%s%s%s",
+    snprintf(changed, sizeof(changed), "%s%s%s%s%s",
              (s->changed & DEVICE_CERTIFICATE) != 0 ? "certificate " : "",
+             (s->changed & DEVICE_PSEUDONYMS) != 0 ? "pseudonym " : "",
+             (s->changed & DEVICE_IDENTIFICATIONS) != 0 ? "identification " : "",
              (s->changed & DEVICE_POLICY) != 0 ? "policy " : "",
              (s->changed & DEVICE_CHAIN) != 0 ? "chain " : "");
     changed[strlen(changed) - 1] = '\0';
@@ -152,6 +157,31 @@ static void sleep_until(int64_t at)
         nanosleep(&pause, NULL);
 }
 
+/* What a run that has done all that can be done now ends with. */
+static void say_kinds(struct sync *sync)
+{
+    struct device *device = &sync->device;
+    const struct device_batch *batch;
+    char text[128], line[400];
+    uint32_t now = 0;
+
+    for (int kind = DEVICE_APPLICATION; kind < DEVICE_KINDS; kind++) {
+        if (!device->wants[kind] || dot2_time32_now(&now) != DOT2_OK)
+            continue;
+        if (kind == DEVICE_APPLICATION) {
+            device_wants_certificate(device, line, sizeof(line));
+            say(sync, line);
+            continue;
+        }
+        batch = device_batch_at(&device->state, (enum device_kind)kind, now);
+        device_wants_order(device, (enum device_kind)kind, text, sizeof(text));
+        snprintf(line, sizeof(line), "%s certificates: %" PRIu32 " valid now; %s",
+                 device_kind_info((enum device_kind)kind)->name, batch != NULL ? batch->count : 0,
+                 text);
+        say(sync, line);
+    }
+}
+
 static int run(struct sync *sync)
 {
     struct device *device = &sync->device;
@@ -180,8 +210,7 @@ static int run(struct sync *sync)
             return APP_REFUSED;
         }
     }
-    device_wants_certificate(device, line, sizeof(line));
-    say(sync, line);
+    say_kinds(sync);
     return APP_OK;
 }
 
@@ -190,8 +219,8 @@ static int dry_run(struct sync *sync)
     struct device *device = &sync->device;
     const struct device_state *s = &device->state;
     int64_t now = (int64_t)time(NULL), ends = device_limit_ends(device, now);
-    char why[96], text[32];
-    bool wants = device_wants_certificate(device, why, sizeof(why));
+    char why[256], text[32];
+    bool wants = false;
 
     if (ends != 0) {
         printf("Nothing before %s: %d failures within an hour.\n", time_text(ends, text),
@@ -204,17 +233,18 @@ static int dry_run(struct sync *sync)
            s->chain_name[0] != '\0' ? s->chain_name : "none here", device->config.ra_url);
     if (device->crl_url != NULL)
         printf("Would fetch the CRL from %s.\n", device->crl_url);
-    if (s->acked[0] != '\0')
-        printf("Would download %s.zip from %s on.\n", s->acked,
-               time_text(dot2_time32_to_unix(s->download_time), text));
-    else if (s->hash_count > 0)
-        printf("Would look for the file of request %s, and else ask again: no acknowledgement "
-               "came.\n",
-               s->hashes[s->hash_count - 1]);
-    else if (wants)
-        printf("Would ask for an application certificate: %s.\n", why);
-    else
-        printf("Would ask for no certificate: %s.\n", why);
+    for (int kind = DEVICE_APPLICATION; kind < DEVICE_KINDS; kind++) {
+        if (!device->wants[kind])
+            continue;
+        device_next_step(device, (enum device_kind)kind, why, sizeof(why), &wants);
+        if (wants)
+            printf("Would %s.\n", why);
+        else if (kind == DEVICE_APPLICATION)
+            printf("Would ask for no certificate: %s.\n", why);
+        else
+            printf("Would ask for no %s certificates: %s.\n",
+                   device_kind_info((enum device_kind)kind)->name, why);
+    }
     if (s->changed != 0 && device->hook != NULL)
         printf("Would run the hook.\n");
     return APP_OK;

@@ -66,8 +66,8 @@ int device_crl_load(struct device *device, dot2_trust *trust, uint32_t now)
                           &size) != APP_OK ||
             add_installed(trust, octets, size, now, &error) != DOT2_OK) {
             device->crl_left++;
-            snprintf(device->crl_why, sizeof(device->crl_why), "%.40s: %.100s %s", entries[i]->d_name,
-                     error.field, error.detail);
+            snprintf(device->crl_why, sizeof(device->crl_why), "%.40s: %.100s %s",
+                     entries[i]->d_name, error.field, error.detail);
         }
         OPENSSL_free(octets);
         free(entries[i]);

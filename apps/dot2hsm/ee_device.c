@@ -69,6 +69,40 @@ static int choices(struct device *device)
     return APP_OK;
 }
 
+/* provision = application, pseudonym, identification */
+static int kinds(struct device *device)
+{
+    const char *list = setting(device, "provision");
+    int kind;
+
+    if (list == NULL)
+        list = device_kind_info(DEVICE_APPLICATION)->name;
+    for (list += strspn(list, ", \t"); *list != '\0'; list += strspn(list, ", \t")) {
+        size_t length = strcspn(list, ", \t");
+
+        for (kind = 0; kind < DEVICE_KINDS; kind++) {
+            const char *name = device_kind_info((enum device_kind)kind)->name;
+
+            if (strlen(name) == length && strncmp(list, name, length) == 0)
+                break;
+        }
+        if (kind == DEVICE_KINDS) {
+            app_error("[ee]: provision is a list of application, pseudonym and identification");
+            return APP_USAGE;
+        }
+        device->wants[kind] = true;
+        list += length;
+    }
+    if ((device->wants[DEVICE_PSEUDONYM] || device->wants[DEVICE_IDENTIFICATION]) &&
+        device->application_token != NULL) {
+        app_error("[ee]: pseudonym and identification certificates have keys that are computed "
+                  "from a seed key, which no token can do; with application-token set they cannot "
+                  "be provisioned (response-token alone holds the keys that decrypt)");
+        return APP_USAGE;
+    }
+    return APP_OK;
+}
+
 int device_configure(struct device *device)
 {
     const struct {
@@ -84,6 +118,7 @@ int device_configure(struct device *device)
         {&device->certificate_path, "enrollment-certificate", true},
         {&device->key_uri, "enrollment-key", true},
         {&device->application_token, "application-token", false},
+        {&device->response_token, "response-token", false},
         {&device->hook, "hook", false},
         {&device->crl_url, "crl-url", false},
     };
@@ -91,6 +126,7 @@ int device_configure(struct device *device)
 
     device->lock = -1;
     device->renew_before = 24;
+    device->seed_lifetime = 3 * 365;
     if (command_conf_load(&device->provider, &device->conf) != APP_OK)
         return APP_USAGE;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -110,10 +146,13 @@ int device_configure(struct device *device)
     if (device->dir == NULL)
         return APP_REFUSED;
     if (number(device, "renew-before", 24 * 365, &device->renew_before) != APP_OK ||
+        number(device, "seed-lifetime", 36500, &device->seed_lifetime) != APP_OK ||
         number(device, "connect-timeout", 3600, &device->config.connect_timeout) != APP_OK ||
         number(device, "stall-timeout", 3600, &device->config.stall_timeout) != APP_OK)
         return APP_USAGE;
-    return choices(device);
+    if (device->response_token == NULL)
+        device->response_token = device->application_token;
+    return choices(device) == APP_OK ? kinds(device) : APP_USAGE;
 }
 
 int device_open(struct device *device)

@@ -15,6 +15,10 @@
  *   request-ID.*                  of the request ID that is under way: software keys, the zip file
  *   application-ID.oer, .pem      the application certificate of the request ID, and its key if
  *                                 that is in no token
+ *   pseudonym-ID-I, identification-ID-I   directories, one for each batch: J.oer, J.pem are the
+ *                                 certificate j and its key. A batch is built as batch.new
+ * A request for pseudonym or identification certificates stays as an order: its seed keys and
+ * expansions, request-ID.*, make the keys of all batches that come.
  */
 #ifndef DOT2HSM_APPS_DOT2HSM_EE_DEVICE_H
 #define DOT2HSM_APPS_DOT2HSM_EE_DEVICE_H
@@ -31,16 +35,53 @@
 #define DEVICE_CERTIFICATE 1 /* bits of what has changed */
 #define DEVICE_POLICY 2
 #define DEVICE_CHAIN 4
+#define DEVICE_PSEUDONYMS 8
+#define DEVICE_IDENTIFICATIONS 16
+#define DEVICE_BATCHES 192 /* that are installed at most: years of pseudonym certificates */
+
+enum device_kind {
+    DEVICE_APPLICATION = 0,
+    DEVICE_PSEUDONYM,
+    DEVICE_IDENTIFICATION,
+    DEVICE_KINDS
+};
+
+/* A request, until its first file is there. Times are Time32. */
+struct device_request {
+    char id[DEVICE_ID];  /* "" = none */
+    unsigned hash_count; /* bodies that were signed for it; the RA may have the last ones */
+    char hashes[DEVICE_HASHES][DEVICE_ID];
+    char acked[DEVICE_ID];  /* the one that the RA has acknowledged; "" = none */
+    uint32_t download_time; /* certDLTime */
+    uint32_t made;
+    char enrollment[DEVICE_ID]; /* HashedId8 of the certificate that it is made under */
+};
+
+/* What the RA delivers on a request for butterfly keys, batch after batch. */
+struct device_order {
+    char id[DEVICE_ID];   /* of its keys; "" = none */
+    char hash[DEVICE_ID]; /* by which its files are called */
+    char enrollment[DEVICE_ID];
+    uint32_t made;
+    uint32_t next; /* i of the batch that is expected next */
+    uint32_t due;  /* when it is looked for */
+};
+
+struct device_batch {
+    enum device_kind kind;
+    char id[DEVICE_ID];
+    uint32_t i, count;
+    uint32_t start, end; /* the first and the last second of any certificate */
+};
 
 struct device_state {
     char certificate[64]; /* file name in the state directory; "" = none */
     char key[512];        /* URI of its key */
     char obsolete[2200];  /* URIs of keys in a token that are to be deleted, blanks between */
-    char id[DEVICE_ID];   /* of the request under way; "" = none */
-    unsigned hash_count;  /* bodies that were signed for it; the RA may have the last ones */
-    char hashes[DEVICE_HASHES][DEVICE_ID];
-    char acked[DEVICE_ID];  /* the one that the RA has acknowledged; "" = none */
-    uint32_t download_time; /* certDLTime, Time32 */
+    struct device_request requests[DEVICE_KINDS];
+    struct device_order orders[DEVICE_KINDS]; /* none of DEVICE_APPLICATION */
+    struct device_batch batches[DEVICE_BATCHES];
+    unsigned batch_count;
     char policy_name[256], chain_name[256];
     unsigned changed; /* what the hook has not been told yet */
     unsigned failure_count;
@@ -55,8 +96,10 @@ struct device {
     CONF *conf;
     char *dir;
     const char *anchors, *certificates, *ra_path, *certificate_path, *key_uri;
-    const char *application_token, *hook, *crl_url, *header;
-    unsigned renew_before; /* hours */
+    const char *application_token, *response_token, *hook, *crl_url, *header;
+    unsigned renew_before;  /* hours */
+    unsigned seed_lifetime; /* days */
+    bool wants[DEVICE_KINDS];
     bool explicit_enrollment;
     struct ee_config config;
     OSSL_LIB_CTX *libctx;
@@ -120,10 +163,12 @@ enum device_key {
     DEVICE_KEY_VERIFY = 0,
     DEVICE_KEY_RESPONSE
 };
-/* A key of the request under way, made if it is not there. uri has room for 512. */
-int device_key_make(struct device *device, enum device_key which, char *uri);
+/* A key of the request id, made if it is not there. uri has room for 512. */
+int device_key_make(struct device *device, enum device_kind kind, const char *id,
+                    enum device_key which, char *uri);
 /* Its URI. */
-int device_key_uri(const struct device *device, enum device_key which, char *uri);
+int device_key_uri(const struct device *device, enum device_kind kind, const char *id,
+                   enum device_key which, char *uri);
 /* Deletes a key of ours that is in a token; one that is gone is no error. */
 int device_key_delete(struct device *device, const char *uri);
 /* A software key as PKCS #8 PEM, mode 0600. */
@@ -157,12 +202,92 @@ bool device_revoked(const struct device *device, dot2_cert *cert, char *why, siz
 /* APP_REFUSED if the enrollment certificate is revoked: the RA is not asked for anything then. */
 int device_check_enrollment(struct device *device);
 
+/* ---- ee_request.c: requests of every kind ---- */
+struct device_kind_info {
+    const char *name;    /* "pseudonym" */
+    const char *post;    /* path of the request */
+    const char *service; /* of the downloads, ee_service_find() */
+    enum scms_provision provision;
+    unsigned changed; /* the bit that the hook is told by */
+};
+const struct device_kind_info *device_kind_info(enum device_kind kind);
+/* A new one takes the place of the one that is there; the state is saved. */
+int device_request_new(struct device *device, enum device_kind kind);
+/* Its keys in a token are noted for deletion; the caller saves the state. */
+void device_request_forget(struct device *device, enum device_kind kind);
+/* The ScmsPDU of a request; its size does not depend on the time. */
+typedef enum dot2_status device_tbs_fn(void *arg, uint8_t **tbs, size_t *size,
+                                       struct dot2_error *error);
+/* One body, signed and encrypted, and its acknowledgement, which the state then has. */
+int device_request_send(struct device *device, enum device_kind kind, device_tbs_fn *build,
+                        void *arg);
+/* The file NAME of the service, by an authenticated download; output has room for DEVICE_PATH. */
+enum ee_status device_fetch(struct device *device, const char *service, const char *name,
+                            const char *as, uint64_t max, char *output, struct ee_error *error);
+/*
+ * Bodies were sent and no ack came: whose first file is there? *found: acked is set and saved.
+ * look asks for the file of one hash.
+ */
+typedef enum ee_status device_look_fn(struct device *device, enum device_kind kind,
+                                      const char *hash, char *output, struct ee_error *error);
+int device_request_find(struct device *device, enum device_kind kind, device_look_fn *look,
+                        char *output, bool *found);
+/* Seconds after certDLTime after which a file that did not come is no longer waited for. */
+#define DEVICE_GIVE_UP 86400
+
 /* ---- ee_provision.c ---- */
-/* The request and its download, as far as they go now. *due: Unix time of the next step, 0 = done.
+/*
+ * The requests of all kinds that are wanted and their downloads, as far as they go now. *due: Unix
+ * time of the next step that a run waits for, 0 = none: what is wanted is there.
  */
 int device_provision(struct device *device, int64_t *due);
-/* Is a new certificate needed? */
+/* Is a new application certificate needed? */
 bool device_wants_certificate(struct device *device, char *why, size_t size);
+
+/* What the next run does about a kind: a sentence without its full stop; needed: anything. */
+void device_next_step(struct device *device, enum device_kind kind, char *text, size_t size,
+                      bool *needed);
+
+/* ---- ee_order.c: pseudonym and identification certificates ---- */
+int device_order_step(struct device *device, enum device_kind kind, int64_t *due);
+/* Is a new request needed? */
+bool device_wants_order(struct device *device, enum device_kind kind, char *why, size_t size);
+/* The batch that is valid at time32, the newest of several; NULL = none. */
+const struct device_batch *device_batch_at(const struct device_state *s, enum device_kind kind,
+                                           uint32_t time32);
+/* "pseudonym-ID-I"; name has room for 64. */
+const char *device_batch_name(const struct device_batch *batch, char name[64]);
+
+/* ---- ee_seeds.c: the seeds of an order ---- */
+struct device_seeds {
+    EVP_PKEY *verify, *response; /* response may be in a token */
+    uint8_t verify_expansion[16], response_expansion[16];
+};
+/* Made if they are not there; seeds is cleared by device_seeds_clear() in any case. */
+int device_seeds_make(struct device *device, enum device_kind kind, const char *id,
+                      struct device_seeds *seeds);
+int device_seeds_open(struct device *device, enum device_kind kind, const char *id,
+                      struct device_seeds *seeds);
+void device_seeds_clear(struct device_seeds *seeds);
+
+/* ---- ee_batch.c ---- */
+/* Certificates of one batch at most; a zip file with more is refused. */
+#define DEVICE_BATCH_MAX 256
+#define DEVICE_ZIP_MAX (16u << 20)
+/*
+ * The zip file of the batch i of an order: every certificate opened, verified and put in place with
+ * its key, or none. *batch is what the state is to say; *over: its time is over, nothing is there.
+ */
+int device_batch_install(struct device *device, const struct device_batch *wanted, const char *hash,
+                         const char *zip, struct device_batch *batch, bool *over);
+/* A batch that is to be gone; one that is not there is no error. */
+int device_batch_delete(struct device *device, const char *name);
+/* The numbers j of its certificates, at most DEVICE_BATCH_MAX; *count of them. */
+int device_batch_list(const struct device *device, const struct device_batch *batch,
+                      uint32_t list[DEVICE_BATCH_MAX], size_t *count);
+/* The certificate j and the URI of its key; uri has room for 512. */
+int device_batch_open(struct device *device, const struct device_batch *batch, uint32_t j,
+                      dot2_cert **cert, char *uri);
 
 /* ---- cmd_ee_*.c ---- */
 int ee_sync_command(int argc, char **argv);

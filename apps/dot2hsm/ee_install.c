@@ -111,16 +111,18 @@ static int check_cert(struct device *device, dot2_cert *cert, struct dot2_chain 
 static int put_in_place(struct device *device, const dot2_cert *cert, const char *key_uri)
 {
     struct device_state *s = &device->state;
+    struct device_request *request = &s->requests[DEVICE_APPLICATION];
     char name[64], path[DEVICE_PATH], response_uri[512];
     const uint8_t *octets;
     size_t size = 0;
     int code;
 
-    snprintf(name, sizeof(name), "application-%s.oer", s->id);
+    snprintf(name, sizeof(name), "application-%s.oer", request->id);
     octets = dot2_cert_octets(cert, &size);
     code = app_file_write(device_path(device, name, path), octets, size, 0644);
     if (code == APP_OK)
-        code = device_key_uri(device, DEVICE_KEY_RESPONSE, response_uri);
+        code = device_key_uri(device, DEVICE_APPLICATION, request->id, DEVICE_KEY_RESPONSE,
+                              response_uri);
     if (code != APP_OK)
         return code;
     /* Deleted when the state is on disk: until then they are what a run after this one needs. */
@@ -128,9 +130,7 @@ static int put_in_place(struct device *device, const dot2_cert *cert, const char
     device_obsolete(device, s->key);
     snprintf(s->certificate, sizeof(s->certificate), "%s", name);
     snprintf(s->key, sizeof(s->key), "%s", key_uri);
-    s->id[0] = s->acked[0] = '\0';
-    s->hash_count = 0;
-    s->download_time = 0;
+    memset(request, 0, sizeof(*request));
     s->changed |= DEVICE_CERTIFICATE;
     s->in_a_row = 0;
     code = device_state_save(device);
@@ -146,7 +146,8 @@ static int install(struct device *device, struct scms_cert_response *response, E
 
     if (code != APP_OK)
         return code;
-    snprintf(name, sizeof(name), "application-%s.pem", device->state.id);
+    snprintf(name, sizeof(name), "application-%s.pem",
+             device->state.requests[DEVICE_APPLICATION].id);
     device_path(device, name, path);
     if (response->kind == SCMS_RESPONSE_IMPLICIT) {
         code = reconstruct(device, response, verify, chain.key, path);
@@ -170,6 +171,7 @@ int device_install(struct device *device, const char *zip, const char *hash)
     struct dot2_error error = {.status = DOT2_OK};
     struct scms_cert_response response = {.cert = NULL};
     EVP_PKEY *key = NULL, *verify = NULL;
+    const char *id = device->state.requests[DEVICE_APPLICATION].id;
     char uri[512] = "", verify_uri[512];
     uint8_t *octets = NULL;
     uint32_t now = 0;
@@ -178,11 +180,11 @@ int device_install(struct device *device, const char *zip, const char *hash)
 
     unlink(zip);
     if (code == APP_OK)
-        code = device_key_uri(device, DEVICE_KEY_RESPONSE, uri);
+        code = device_key_uri(device, DEVICE_APPLICATION, id, DEVICE_KEY_RESPONSE, uri);
     if (code == APP_OK)
         code = app_key_open(device->libctx, uri, &key);
     if (code == APP_OK)
-        code = device_key_uri(device, DEVICE_KEY_VERIFY, verify_uri);
+        code = device_key_uri(device, DEVICE_APPLICATION, id, DEVICE_KEY_VERIFY, verify_uri);
     if (code == APP_OK)
         code = app_key_open(device->libctx, verify_uri, &verify);
     if (code != APP_OK)

@@ -18,20 +18,30 @@ static bool in_token(const char *uri)
 }
 
 /* pkcs11:token=rse;object=app-ID-verify, whatever query the token's URI has; or file:DIR/... */
-int device_key_uri(const struct device *device, enum device_key which, char *uri)
+/* A seed key for verification is a file: the keys that it stands for are made on the host. */
+static const char *token_of(const struct device *device, enum device_kind kind,
+                            enum device_key which)
 {
-    const char *token = device->application_token;
+    if (which == DEVICE_KEY_RESPONSE)
+        return device->response_token;
+    return kind == DEVICE_APPLICATION ? device->application_token : NULL;
+}
+
+int device_key_uri(const struct device *device, enum device_kind kind, const char *id,
+                   enum device_key which, char *uri)
+{
+    const char *token = token_of(device, kind, which);
     size_t path;
     int n;
 
     if (token == NULL) {
-        n = snprintf(uri, 512, "file:%s/request-%s.%s.pem", device->dir, device->state.id,
-                     names[which]);
+        n = snprintf(uri, 512, "file:%s/request-%s.%s.pem", device->dir, id, names[which]);
     } else {
         path = strcspn(token, "?");
-        n = snprintf(uri, 512, "%.*s%sobject=app-%s-%s%s", (int)path, token,
-                     strcmp(token, "pkcs11:") == 0 ? "" : ";", device->state.id, names[which],
-                     token + path);
+        n = snprintf(uri, 512, "%.*s%sobject=%s-%s-%s%s", (int)path, token,
+                     strcmp(token, "pkcs11:") == 0 ? "" : ";",
+                     kind == DEVICE_APPLICATION ? "app" : device_kind_info(kind)->name, id,
+                     names[which], token + path);
     }
     if (n > 0 && n < 512)
         return APP_OK;
@@ -127,10 +137,11 @@ static int half_delete(struct device *device, const char *uri)
     return status == P11_E_KEY_TYPE ? device_key_delete(device, uri) : APP_OK;
 }
 
-int device_key_make(struct device *device, enum device_key which, char *uri)
+int device_key_make(struct device *device, enum device_kind kind, const char *id,
+                    enum device_key which, char *uri)
 {
     EVP_PKEY *key = NULL;
-    int code = device_key_uri(device, which, uri);
+    int code = device_key_uri(device, kind, id, which, uri);
 
     if (code != APP_OK)
         return code;

@@ -1,25 +1,11 @@
-/*
- * ee_provision.c: an application certificate, from the request to its installation (use case 13).
- *
- * A run can be killed between any two steps. The request's ID is on disk before its keys are made,
- * and the hash of a body is on disk before its first octet is sent: whatever the RA has got, the
- * next run knows its name. A body that was sent and not acknowledged may have been accepted or not;
- * the next run asks for its file, and if there is none sends a new body with the same key, which an
- * RA that has accepted the first refuses as a duplicate.
+/* ee_provision.c: an application certificate, from the request to its installation (use case 13).
  */
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
-
-#include <openssl/rand.h>
 
 #include "apps/dot2hsm/ee_device.h"
 #include "apps/dot2hsm/support.h"
-
-#define SERVICE "application"
-/* Seconds after certDLTime after which a file that did not come is no longer waited for. */
-#define GIVE_UP 86400
 
 bool device_wants_certificate(struct device *device, char *why, size_t size)
 {
@@ -53,205 +39,55 @@ bool device_wants_certificate(struct device *device, char *why, size_t size)
     return wants;
 }
 
-static void forget_request(struct device *device)
-{
-    struct device_state *s = &device->state;
-    char uri[512];
-
-    for (int i = DEVICE_KEY_VERIFY; s->id[0] != '\0' && i <= DEVICE_KEY_RESPONSE; i++) {
-        if (device_key_uri(device, (enum device_key)i, uri) == APP_OK)
-            device_obsolete(device, uri);
-    }
-    s->id[0] = s->acked[0] = '\0';
-    s->hash_count = 0;
-    s->download_time = 0;
-}
-
-static int new_request(struct device *device)
-{
-    uint8_t octets[8];
-
-    if (RAND_bytes(octets, sizeof(octets)) <= 0) {
-        app_error_openssl("no random octets");
-        return APP_REFUSED;
-    }
-    forget_request(device);
-    command_hex(octets, sizeof(octets), device->state.id);
-    return device_state_save(device);
-}
-
 /* ---- the request ---- */
 
-struct body {
-    struct device *device;
-    EVP_PKEY *verify, *response;
-};
-
 /* The ScmsPDU; its size does not depend on the time. */
-static enum dot2_status build_tbs(const struct body *body, uint8_t **tbs, size_t *size,
-                                  struct dot2_error *cause)
+static enum dot2_status build_tbs(void *arg, uint8_t **tbs, size_t *size, struct dot2_error *cause)
 {
-    struct scms_app_request request = {.verify_key = body->verify,
-                                       .response_encryption_key = body->response};
-    enum dot2_status status = dot2_time32_now(&request.current_time);
+    struct scms_app_request *request = arg;
+    enum dot2_status status = dot2_time32_now(&request->current_time);
 
-    request.requested_start_time = request.current_time;
-    return status == DOT2_OK ? scms_app_request_build(&request, tbs, size, cause) : status;
-}
-
-/* On disk before it is sent. */
-static enum ee_status remember(struct device *device, const uint8_t *octets, size_t size,
-                               struct ee_error *error)
-{
-    struct device_state *s = &device->state;
-    uint8_t hash[48];
-
-    if (dot2_hash(device->crypto, DOT2_CURVE_P256, octets, size, hash) != DOT2_OK)
-        return EE_E_SIGN;
-    if (s->hash_count == DEVICE_HASHES) {
-        memmove(s->hashes[0], s->hashes[1], (DEVICE_HASHES - 1) * sizeof(s->hashes[0]));
-        s->hash_count--;
-    }
-    command_hex(hash + 24, 8, s->hashes[s->hash_count++]);
-    if (device_state_save(device) == APP_OK)
-        return EE_OK;
-    snprintf(error->detail, sizeof(error->detail), "the state cannot be written");
-    return EE_E_FILE;
-}
-
-static enum ee_status build_body(void *arg, uint8_t **octets, size_t *size, struct ee_error *error)
-{
-    struct body *body = arg;
-    const struct device *device = body->device;
-    struct dot2_error cause = {.status = DOT2_OK};
-    uint8_t *tbs = NULL, *request = NULL;
-    size_t tbs_size = 0, request_size = 0;
-    enum ee_status status;
-
-    cause.status = build_tbs(body, &tbs, &tbs_size, &cause);
-    if (cause.status == DOT2_OK)
-        cause.status =
-            scms_signed_request_build(device->crypto, device->enrollment_key, device->enrollment,
-                                      tbs, tbs_size, &request, &request_size, &cause);
-    if (cause.status == DOT2_OK)
-        cause.status = scms_secured_build(device->crypto, device->ra, request, request_size, octets,
-                                          size, &cause);
-    OPENSSL_free(tbs);
-    OPENSSL_free(request);
-    status = cause.status == DOT2_OK ? EE_OK : ee_body_failed(&cause, error);
-    return status == EE_OK ? remember(body->device, *octets, *size, error) : status;
-}
-
-/* The certDLURL must lead to this RA: what is sent there is signed (protocol part 3, row 17). */
-static bool leads_to_ra(const struct device *device, const char *url)
-{
-    char host[256];
-    size_t length;
-
-    device_ra_host(device, host);
-    length = strlen(host);
-    if (strncasecmp(url, "https://", 8) != 0)
-        return false;
-    url += url[8] == '[' ? 9 : 8;
-    return strncasecmp(url, host, length) == 0 &&
-           (url[length] == '\0' || strchr("]:/", url[length]) != NULL);
-}
-
-static int take_ack(struct device *device, const struct ee_post_result *result)
-{
-    struct device_state *s = &device->state;
-    struct dot2_error error = {.status = DOT2_OK};
-    struct scms_ack ack;
-    uint32_t now = 0;
-
-    if (dot2_time32_now(&now) != DOT2_OK ||
-        scms_ack_open(device->trust, device->ra, now, result->body, result->size, &ack, &error) !=
-            DOT2_OK) {
-        command_error("the RA's acknowledgement", &error);
-        return APP_REFUSED;
-    }
-    if (ack.kind != SCMS_PROVISION_APP ||
-        memcmp(ack.request_hash, result->request_hash, sizeof(ack.request_hash)) != 0) {
-        app_error("the RA's acknowledgement is not of this request");
-        return APP_REFUSED;
-    }
-    if (!leads_to_ra(device, ack.url)) {
-        app_error("the RA's acknowledgement leads to another place than the RA");
-        return APP_REFUSED;
-    }
-    command_hex(ack.request_hash, sizeof(ack.request_hash), s->acked);
-    s->download_time = ack.download_time;
-    return device_succeeded(device);
+    request->requested_start_time = request->current_time;
+    return status == DOT2_OK ? scms_app_request_build(request, tbs, size, cause) : status;
 }
 
 static int send_request(struct device *device)
 {
-    struct body body = {.device = device};
-    struct ee_post post = {
-        .path = "/provision-application-certificate", .build = build_body, .build_arg = &body};
-    struct dot2_error cause = {.status = DOT2_OK};
-    struct ee_post_result result = {.body = NULL};
-    struct ee_error error;
+    const char *id = device->state.requests[DEVICE_APPLICATION].id;
+    struct scms_app_request request = {.verify_key = NULL};
     char uri[512];
-    uint8_t *tbs = NULL;
-    size_t tbs_size = 0;
-    enum ee_status status;
-    int code = device_key_make(device, DEVICE_KEY_VERIFY, uri);
+    int code = device_key_make(device, DEVICE_APPLICATION, id, DEVICE_KEY_VERIFY, uri);
 
     if (code == APP_OK)
-        code = app_key_open(device->libctx, uri, &body.verify);
+        code = app_key_open(device->libctx, uri, &request.verify_key);
     if (code == APP_OK)
-        code = device_key_make(device, DEVICE_KEY_RESPONSE, uri);
+        code = device_key_make(device, DEVICE_APPLICATION, id, DEVICE_KEY_RESPONSE, uri);
     if (code == APP_OK)
-        code = app_key_open(device->libctx, uri, &body.response);
-    if (code == APP_OK && build_tbs(&body, &tbs, &tbs_size, &cause) != DOT2_OK) {
-        command_error("the request", &cause);
-        code = APP_REFUSED;
-    }
+        code = app_key_open(device->libctx, uri, &request.response_encryption_key);
     if (code == APP_OK)
-        code = device_may_try(device);
-    if (code != APP_OK)
-        goto out;
-    post.size = scms_secured_size(
-        scms_signed_request_size(device->enrollment_key, device->enrollment, tbs_size));
-    status = ee_post(&device->config, &post, &result, &error);
-    if (status != EE_OK) {
-        code = device_exchange_failed(device, "the request", status, &error);
-    } else {
-        code = take_ack(device, &result);
-        if (code != APP_OK)
-            device_failed(device, "the RA's acknowledgement cannot be used");
-    }
-out:
-    ee_post_result_clear(&result);
-    OPENSSL_free(tbs);
-    EVP_PKEY_free(body.verify);
-    EVP_PKEY_free(body.response);
+        code = device_request_send(device, DEVICE_APPLICATION, build_tbs, &request);
+    EVP_PKEY_free(request.verify_key);
+    EVP_PKEY_free(request.response_encryption_key);
     return code;
 }
 
 /* ---- the download ---- */
 
-static enum ee_status fetch(struct device *device, const char *hash, char *output,
-                            struct ee_error *error)
+static enum ee_status fetch(struct device *device, enum device_kind kind, const char *hash,
+                            char *output, struct ee_error *error)
 {
-    struct ee_download download = {.path = ee_service_find(SERVICE)->path, .max_size = 1u << 20};
-    struct ee_download_result result;
-    char name[64], given[40], canonical[32];
+    char name[64], file[40];
 
-    snprintf(given, sizeof(given), "%s.zip", hash);
-    snprintf(name, sizeof(name), "request-%s.zip", device->state.id);
-    download.output = device_path(device, name, output);
-    if (ee_service_filename(ee_service_find(SERVICE), given, canonical) != EE_OK)
-        return EE_E_ARGUMENT;
-    download.filename = canonical;
-    return ee_download(&device->config, &download, &result, error);
+    snprintf(file, sizeof(file), "%s.zip", hash);
+    snprintf(name, sizeof(name), "request-%s.zip", device->state.requests[kind].id);
+    return device_fetch(device, device_kind_info(kind)->service, file, name, 1u << 20, output,
+                        error);
 }
 
 /* The file of an acknowledged request. */
 static int collect(struct device *device)
 {
-    struct device_state *s = &device->state;
+    const struct device_request *request = &device->state.requests[DEVICE_APPLICATION];
     struct ee_error error = {.status = EE_OK};
     char output[DEVICE_PATH];
     enum ee_status status;
@@ -259,50 +95,12 @@ static int collect(struct device *device)
 
     if (code != APP_OK)
         return code;
-    status = fetch(device, s->acked, output, &error);
+    status = fetch(device, DEVICE_APPLICATION, request->acked, output, &error);
     if (status != EE_OK)
         return device_exchange_failed(device, "the download", status, &error);
-    code = device_install(device, output, s->acked);
+    code = device_install(device, output, request->acked);
     if (code != APP_OK)
         device_failed(device, "what the RA gave is no certificate that can be used");
-    return code;
-}
-
-/* One look for a file of one of the bodies that were sent. */
-static int look(struct device *device, bool *found)
-{
-    struct device_state *s = &device->state;
-    struct ee_error error = {.status = EE_OK};
-    char output[DEVICE_PATH];
-    enum ee_status status;
-    int code = device_may_try(device);
-
-    for (unsigned i = s->hash_count; code == APP_OK && i-- > 0;) {
-        status = fetch(device, s->hashes[i], output, &error);
-        if (status == EE_E_REFUSED)
-            continue;
-        if (status != EE_OK)
-            return device_exchange_failed(device, "the download", status, &error);
-        *found = true;
-        snprintf(s->acked, sizeof(s->acked), "%s", s->hashes[i]);
-        code = device_state_save(device);
-        return code == APP_OK ? device_install(device, output, s->acked) : code;
-    }
-    return code == APP_OK ? device_failed(device, "no file for a request without an ack") : code;
-}
-
-/*
- * Bodies were sent, and no ack came. Two looks, apart: an RA that has accepted one and answers at
- * once has its file by then, and one that answers later still has it pending and refuses another
- * body. Only between a look and the next body could it be accepted, answered and asked for again.
- */
-static int collect_unacknowledged(struct device *device, bool *found)
-{
-    int code = APP_OK;
-
-    *found = false;
-    for (int i = 0; code == APP_OK && !*found && device->state.hash_count > 0 && i < 2; i++)
-        code = look(device, found);
     return code;
 }
 
@@ -310,6 +108,7 @@ static int collect_unacknowledged(struct device *device, bool *found)
 
 static int request_step(struct device *device)
 {
+    char output[DEVICE_PATH];
     bool found = false;
     int code;
 
@@ -317,13 +116,15 @@ static int request_step(struct device *device)
         app_error("there is no certificate of the RA");
         return APP_REFUSED;
     }
-    code = collect_unacknowledged(device, &found);
-    return code != APP_OK || found ? code : send_request(device);
+    code = device_request_find(device, DEVICE_APPLICATION, fetch, output, &found);
+    if (code == APP_OK && found)
+        return device_install(device, output, device->state.requests[DEVICE_APPLICATION].acked);
+    return code == APP_OK ? send_request(device) : code;
 }
 
-int device_provision(struct device *device, int64_t *due)
+static int application_step(struct device *device, int64_t *due)
 {
-    struct device_state *s = &device->state;
+    struct device_request *request = &device->state.requests[DEVICE_APPLICATION];
     char why[96];
     uint32_t now = 0;
     int code = APP_OK;
@@ -331,23 +132,92 @@ int device_provision(struct device *device, int64_t *due)
     *due = 0;
     if (dot2_time32_now(&now) != DOT2_OK)
         return APP_REFUSED;
-    if (s->id[0] != '\0' && s->acked[0] != '\0' && now > s->download_time + (uint64_t)GIVE_UP) {
+    if (request->id[0] != '\0' && request->acked[0] != '\0' &&
+        now > request->download_time + (uint64_t)DEVICE_GIVE_UP) {
         app_error("the RA has not delivered what it acknowledged; it is asked anew");
-        forget_request(device);
+        device_request_forget(device, DEVICE_APPLICATION);
         code = device_state_save(device);
     }
-    if (code == APP_OK && s->id[0] == '\0') {
+    if (code == APP_OK && request->id[0] == '\0') {
         if (!device_wants_certificate(device, why, sizeof(why)))
             return APP_OK;
-        code = new_request(device);
+        code = device_request_new(device, DEVICE_APPLICATION);
     }
-    if (code == APP_OK && s->acked[0] == '\0')
+    if (code == APP_OK && request->acked[0] == '\0')
         code = request_step(device);
-    if (code != APP_OK || s->id[0] == '\0')
+    if (code != APP_OK || request->id[0] == '\0')
         return code;
-    if (dot2_time32_now(&now) != DOT2_OK || now < s->download_time) {
-        *due = dot2_time32_to_unix(s->download_time);
+    if (dot2_time32_now(&now) != DOT2_OK || now < request->download_time) {
+        *due = dot2_time32_to_unix(request->download_time);
         return APP_OK;
     }
     return collect(device);
+}
+
+/*
+ * A kind that fails does not keep another from its turn, but for an RA that cannot be reached, and
+ * the limits hold for all of them together. The first failure is the answer.
+ */
+int device_provision(struct device *device, int64_t *due)
+{
+    int result = APP_OK;
+
+    *due = 0;
+    for (int kind = DEVICE_APPLICATION; kind < DEVICE_KINDS; kind++) {
+        int64_t next = 0;
+        int code;
+
+        if (!device->wants[kind])
+            continue;
+        code = kind == DEVICE_APPLICATION
+                   ? application_step(device, &next)
+                   : device_order_step(device, (enum device_kind)kind, &next);
+        if (next != 0 && (*due == 0 || next < *due))
+            *due = next;
+        if (result == APP_OK)
+            result = code;
+        if (code == APP_UNREACHABLE || device_limit_ends(device, (int64_t)time(NULL)) != 0)
+            break;
+    }
+    return result;
+}
+
+static const char *time_text(int64_t at, char text[32])
+{
+    time_t seconds = (time_t)at;
+    struct tm tm;
+
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
+    return text;
+}
+
+void device_next_step(struct device *device, enum device_kind kind, char *text, size_t size,
+                      bool *needed)
+{
+    const struct device_request *request = &device->state.requests[kind];
+    char why[96], at[32];
+
+    *needed = true;
+    if (request->acked[0] != '\0') {
+        snprintf(text, size, "download %s%s from %s on", request->acked,
+                 kind == DEVICE_APPLICATION ? ".zip" : "_*.zip",
+                 time_text(dot2_time32_to_unix(request->download_time), at));
+        return;
+    }
+    if (request->hash_count > 0) {
+        snprintf(text, size,
+                 "look for the file of request %s, and else ask again: no acknowledgement came",
+                 request->hashes[request->hash_count - 1]);
+        return;
+    }
+    *needed = kind == DEVICE_APPLICATION ? device_wants_certificate(device, why, sizeof(why))
+                                         : device_wants_order(device, kind, why, sizeof(why));
+    if (*needed)
+        snprintf(text, size, "ask for %s %s certificate%s: %s",
+                 kind == DEVICE_APPLICATION ? "an"
+                 : kind == DEVICE_PSEUDONYM ? "a batch of"
+                                            : "the first of",
+                 device_kind_info(kind)->name, kind == DEVICE_APPLICATION ? "" : "s", why);
+    else
+        snprintf(text, size, "%s", why);
 }

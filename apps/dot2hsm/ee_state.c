@@ -13,7 +13,8 @@
 
 #include "apps/dot2hsm/ee_device.h"
 
-#define STATE_MAX 16384
+#define STATE_MAX 65536
+#define BATCH_GRACE 86400 /* seconds */
 
 int device_lock(struct device *device)
 {
@@ -48,13 +49,13 @@ struct number_field {
     int64_t *value;
 };
 
-#define TEXTS 10
-#define NUMBERS 7
+#define TEXTS 6
+#define NUMBERS 4
 
 struct fields {
     struct text_field texts[TEXTS];
     struct number_field numbers[NUMBERS];
-    int64_t download_time, changed, in_a_row;
+    int64_t changed, in_a_row;
 };
 
 #define TEXT(name, member)                                                                         \
@@ -65,24 +66,18 @@ struct fields {
 static void fields_of(struct device_state *s, struct fields *f)
 {
     const struct text_field texts[TEXTS] = {
-        TEXT("certificate", certificate),
-        TEXT("key", key),
-        TEXT("obsolete", obsolete),
-        TEXT("request", id),
-        TEXT("acked", acked),
-        TEXT("policy", policy_name),
-        TEXT("chain", chain_name),
-        TEXT("last-error", last_error),
+        TEXT("certificate", certificate), TEXT("key", key),          TEXT("obsolete", obsolete),
+        TEXT("policy", policy_name),      TEXT("chain", chain_name), TEXT("last-error", last_error),
     };
     const struct number_field numbers[NUMBERS] = {
-        {"download-time", &f->download_time}, {"changed", &f->changed},
-        {"in-a-row", &f->in_a_row},           {"last-error-time", &s->last_error_time},
+        {"changed", &f->changed},
+        {"in-a-row", &f->in_a_row},
+        {"last-error-time", &s->last_error_time},
         {"last-sync", &s->last_sync},
     };
 
     memcpy(f->texts, texts, sizeof(texts));
     memcpy(f->numbers, numbers, sizeof(numbers));
-    f->download_time = s->download_time;
     f->changed = s->changed;
     f->in_a_row = s->in_a_row;
 }
@@ -94,6 +89,127 @@ static bool take_number(const char *text, int64_t *value)
     errno = 0;
     *value = strtoll(text, &end, 10);
     return errno == 0 && end != text && *end == '\0' && *value >= 0;
+}
+
+/* ---- requests, orders and batches ---- */
+
+static bool take_time(const char *text, uint32_t *value)
+{
+    int64_t number = 0;
+
+    if (!take_number(text, &number) || number > UINT32_MAX)
+        return false;
+    *value = (uint32_t)number;
+    return true;
+}
+
+static bool take_id(const char *text, char id[DEVICE_ID])
+{
+    return strlen(text) == DEVICE_ID - 1 &&
+           strspn(text, "0123456789abcdefABCDEF") == DEVICE_ID - 1 &&
+           snprintf(id, DEVICE_ID, "%s", text) > 0;
+}
+
+/* "request", "acked" ... of a request, in the file behind the name of a kind but for application.
+ */
+static bool take_request(struct device_request *r, const char *key, const char *value)
+{
+    if (strcmp(key, "request") == 0)
+        return take_id(value, r->id);
+    if (strcmp(key, "acked") == 0)
+        return take_id(value, r->acked);
+    if (strcmp(key, "enrollment") == 0)
+        return take_id(value, r->enrollment);
+    if (strcmp(key, "download-time") == 0)
+        return take_time(value, &r->download_time);
+    if (strcmp(key, "made") == 0)
+        return take_time(value, &r->made);
+    return strcmp(key, "hash") == 0 && r->hash_count < DEVICE_HASHES &&
+           take_id(value, r->hashes[r->hash_count++]);
+}
+
+static bool take_order(struct device_order *o, const char *value)
+{
+    char id[DEVICE_ID], hash[DEVICE_ID], enrollment[DEVICE_ID];
+    int used = 0;
+
+    return sscanf(value, "%16s %16s %16s %" SCNu32 " %" SCNu32 " %" SCNu32 "%n", id, hash,
+                  enrollment, &o->made, &o->next, &o->due, &used) == 6 &&
+           value[used] == '\0' && take_id(id, o->id) && take_id(hash, o->hash) &&
+           take_id(enrollment, o->enrollment);
+}
+
+static bool take_batch(struct device_state *s, enum device_kind kind, const char *value)
+{
+    struct device_batch *b = &s->batches[s->batch_count];
+    char id[DEVICE_ID];
+    int used = 0;
+
+    if (s->batch_count == DEVICE_BATCHES ||
+        sscanf(value, "%16s %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 "%n", id, &b->i,
+               &b->count, &b->start, &b->end, &used) != 5 ||
+        value[used] != '\0' || !take_id(id, b->id) || b->count > DEVICE_BATCH_MAX)
+        return false;
+    b->kind = kind;
+    s->batch_count++;
+    return true;
+}
+
+/* "pseudonym-request" and the like. */
+static bool take_of_kind(struct device_state *s, const char *key, const char *value)
+{
+    for (int kind = DEVICE_PSEUDONYM; kind < DEVICE_KINDS; kind++) {
+        const char *name = device_kind_info((enum device_kind)kind)->name;
+        size_t length = strlen(name);
+
+        if (strncmp(key, name, length) != 0 || key[length] != '-')
+            continue;
+        key += length + 1;
+        if (strcmp(key, "order") == 0)
+            return take_order(&s->orders[kind], value);
+        if (strcmp(key, "batch") == 0)
+            return take_batch(s, (enum device_kind)kind, value);
+        return take_request(&s->requests[kind], key, value);
+    }
+    return take_request(&s->requests[DEVICE_APPLICATION], key, value);
+}
+
+static void put_request(FILE *out, const char *prefix, const struct device_request *r)
+{
+    if (r->id[0] != '\0')
+        fprintf(out, "%srequest %s\n", prefix, r->id);
+    if (r->acked[0] != '\0')
+        fprintf(out, "%sacked %s\n", prefix, r->acked);
+    if (r->enrollment[0] != '\0')
+        fprintf(out, "%senrollment %s\n", prefix, r->enrollment);
+    if (r->download_time != 0)
+        fprintf(out, "%sdownload-time %" PRIu32 "\n", prefix, r->download_time);
+    if (r->made != 0)
+        fprintf(out, "%smade %" PRIu32 "\n", prefix, r->made);
+    for (unsigned i = 0; i < r->hash_count; i++)
+        fprintf(out, "%shash %s\n", prefix, r->hashes[i]);
+}
+
+static void put_kinds(FILE *out, const struct device_state *s)
+{
+    put_request(out, "", &s->requests[DEVICE_APPLICATION]);
+    for (int kind = DEVICE_PSEUDONYM; kind < DEVICE_KINDS; kind++) {
+        const struct device_order *o = &s->orders[kind];
+        const char *name = device_kind_info((enum device_kind)kind)->name;
+        char prefix[32];
+
+        snprintf(prefix, sizeof(prefix), "%s-", name);
+        put_request(out, prefix, &s->requests[kind]);
+        if (o->id[0] != '\0')
+            fprintf(out, "%s-order %s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 "\n", name, o->id,
+                    o->hash, o->enrollment, o->made, o->next, o->due);
+    }
+    for (unsigned i = 0; i < s->batch_count; i++) {
+        const struct device_batch *b = &s->batches[i];
+
+        fprintf(out, "%s-batch %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 "\n",
+                device_kind_info(b->kind)->name, b->id, b->i, b->count, b->start, b->end);
+    }
 }
 
 static bool take_line(struct device_state *s, const struct fields *f, const char *key,
@@ -110,16 +226,12 @@ static bool take_line(struct device_state *s, const struct fields *f, const char
         if (strcmp(f->numbers[i].key, key) == 0)
             return take_number(value, f->numbers[i].value);
     }
-    if (strcmp(key, "hash") == 0 && s->hash_count < DEVICE_HASHES && strlen(value) < DEVICE_ID) {
-        snprintf(s->hashes[s->hash_count++], DEVICE_ID, "%s", value);
-        return true;
-    }
     if (strcmp(key, "failure") == 0 && s->failure_count < DEVICE_FAILURES &&
         take_number(value, &time)) {
         s->failures[s->failure_count++] = time;
         return true;
     }
-    return false;
+    return take_of_kind(s, key, value);
 }
 
 int device_state_load(struct device *device)
@@ -129,7 +241,7 @@ int device_state_load(struct device *device)
     uint8_t *octets = NULL;
     char *text;
     size_t size = 0;
-    struct fields f = {.download_time = 0};
+    struct fields f = {.changed = 0};
     int code;
 
     memset(s, 0, sizeof(*s));
@@ -157,7 +269,6 @@ int device_state_load(struct device *device)
     if (text == NULL)
         code = APP_REFUSED;
     free(text);
-    s->download_time = (uint32_t)f.download_time;
     s->changed = (unsigned)f.changed;
     s->in_a_row = (unsigned)f.in_a_row;
     return code;
@@ -183,8 +294,7 @@ int device_state_save(struct device *device)
         if (*f.numbers[i].value != 0)
             fprintf(out, "%s %" PRId64 "\n", f.numbers[i].key, *f.numbers[i].value);
     }
-    for (unsigned i = 0; i < s->hash_count; i++)
-        fprintf(out, "hash %s\n", s->hashes[i]);
+    put_kinds(out, s);
     for (unsigned i = 0; i < s->failure_count; i++)
         fprintf(out, "failure %" PRId64 "\n", s->failures[i]);
     if (fclose(out) == 0)
@@ -199,6 +309,37 @@ int device_state_save(struct device *device)
 static bool starts(const char *name, const char *start)
 {
     return strncmp(name, start, strlen(start)) == 0;
+}
+
+/* A file of a request or an order that is remembered? */
+static bool is_of_request(const struct device_state *s, const char *name)
+{
+    static const char *const keys[] = {"verify.pem", "response.pem", "expansions"};
+    char expected[96];
+    const char *rest;
+
+    for (int kind = 0; kind < DEVICE_KINDS; kind++) {
+        const char *const ids[] = {s->requests[kind].id, s->orders[kind].id};
+
+        for (size_t i = 0; i < 2; i++) {
+            snprintf(expected, sizeof(expected), "request-%s.", ids[i]);
+            if (ids[i][0] == '\0' || !starts(name, expected))
+                continue;
+            rest = name + strlen(expected);
+            for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
+                if (strcmp(rest, keys[k]) == 0)
+                    return true;
+            }
+            return starts(rest, "zip.part");
+        }
+    }
+    return false;
+}
+
+static bool is_batch(const char *name)
+{
+    return starts(name, "pseudonym-") || starts(name, "identification-") ||
+           strcmp(name, "batch.new") == 0;
 }
 
 /* Is this name one of ours that nothing refers to? Parts of downloads are gone on with. */
@@ -224,14 +365,13 @@ static bool is_left(const struct device_state *s, const char *name)
                  s->certificate);
         return strcmp(name, s->certificate) != 0 && strcmp(name, expected) != 0;
     }
-    if (!starts(name, "request-"))
-        return false;
-    snprintf(expected, sizeof(expected), "request-%s.", s->id);
-    if (s->id[0] == '\0' || !starts(name, expected))
-        return true;
-    rest = name + strlen(expected);
-    return strcmp(rest, "verify.pem") != 0 && strcmp(rest, "response.pem") != 0 &&
-           !starts(rest, "zip.part");
+    if (!is_batch(name))
+        return starts(name, "request-") && !is_of_request(s, name);
+    for (unsigned i = 0; i < s->batch_count; i++) {
+        if (strcmp(device_batch_name(&s->batches[i], expected), name) == 0)
+            return false;
+    }
+    return true;
 }
 
 void device_obsolete(struct device *device, const char *uri)
@@ -263,15 +403,36 @@ static int delete_obsolete(struct device *device)
     return APP_OK;
 }
 
+/* Batches whose time has been over for a day are forgotten, and so removed. */
+static int expire_batches(struct device *device)
+{
+    struct device_state *s = &device->state;
+    unsigned kept = 0;
+    uint32_t now = 0;
+
+    if (dot2_time32_now(&now) != DOT2_OK)
+        return APP_OK;
+    for (unsigned i = 0; i < s->batch_count; i++) {
+        if (s->batches[i].end + (uint64_t)BATCH_GRACE > now)
+            s->batches[kept++] = s->batches[i];
+    }
+    if (kept == s->batch_count)
+        return APP_OK;
+    s->batch_count = kept;
+    return device_state_save(device);
+}
+
 int device_clean(struct device *device)
 {
     DIR *directory = opendir(device->dir);
     const struct dirent *entry;
-    int code = APP_OK;
+    int code = expire_batches(device);
 
     while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        if (is_left(&device->state, entry->d_name) &&
-            unlinkat(dirfd(directory), entry->d_name, 0) != 0)
+        if (!is_left(&device->state, entry->d_name))
+            continue;
+        if (is_batch(entry->d_name) ? device_batch_delete(device, entry->d_name) != APP_OK
+                                    : unlinkat(dirfd(directory), entry->d_name, 0) != 0)
             code = APP_REFUSED;
     }
     if (directory == NULL || closedir(directory) != 0)

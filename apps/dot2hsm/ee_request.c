@@ -1,0 +1,249 @@
+/*
+ * ee_request.c: a request to the RA, of any kind, from its ID to its acknowledgement.
+ *
+ * A run can be killed between any two steps. The request's ID is on disk before its keys are made,
+ * and the hash of a body is on disk before its first octet is sent: whatever the RA has got, the
+ * next run knows its name. A body that was sent and not acknowledged may have been accepted or not;
+ * the next run asks for its file, and if there is none sends a new body with the same key, which an
+ * RA that has accepted the first refuses as a duplicate.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <openssl/rand.h>
+
+#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/support.h"
+
+const struct device_kind_info *device_kind_info(enum device_kind kind)
+{
+    static const struct device_kind_info kinds[DEVICE_KINDS] = {
+        {"application", "/provision-application-certificate", "application", SCMS_PROVISION_APP,
+         DEVICE_CERTIFICATE},
+        {"pseudonym", "/provision-pseudonym-certificate-batch", "batch", SCMS_PROVISION_PSEUDONYM,
+         DEVICE_PSEUDONYMS},
+        {"identification", "/provision-identity-certificate", "identity", SCMS_PROVISION_ID,
+         DEVICE_IDENTIFICATIONS},
+    };
+
+    return &kinds[kind];
+}
+
+void device_request_forget(struct device *device, enum device_kind kind)
+{
+    struct device_request *request = &device->state.requests[kind];
+    char uri[512];
+
+    for (int i = DEVICE_KEY_VERIFY; request->id[0] != '\0' && i <= DEVICE_KEY_RESPONSE; i++) {
+        if (device_key_uri(device, kind, request->id, (enum device_key)i, uri) == APP_OK)
+            device_obsolete(device, uri);
+    }
+    memset(request, 0, sizeof(*request));
+}
+
+int device_request_new(struct device *device, enum device_kind kind)
+{
+    struct device_request *request = &device->state.requests[kind];
+    uint8_t octets[8];
+
+    device_request_forget(device, kind);
+    if (RAND_bytes(octets, sizeof(octets)) <= 0 || dot2_time32_now(&request->made) != DOT2_OK) {
+        app_error_openssl("no random octets, or no time");
+        return APP_REFUSED;
+    }
+    command_hex(octets, sizeof(octets), request->id);
+    command_hex(dot2_cert_hashedid8(device->enrollment), 8, request->enrollment);
+    return device_state_save(device);
+}
+
+/* ---- a body ---- */
+
+struct body {
+    struct device *device;
+    struct device_request *request;
+    device_tbs_fn *build;
+    void *arg;
+};
+
+/* On disk before it is sent. */
+static enum ee_status remember(const struct body *body, const uint8_t *octets, size_t size,
+                               struct ee_error *error)
+{
+    struct device_request *r = body->request;
+    uint8_t hash[48];
+
+    if (dot2_hash(body->device->crypto, DOT2_CURVE_P256, octets, size, hash) != DOT2_OK)
+        return EE_E_SIGN;
+    if (r->hash_count == DEVICE_HASHES) {
+        memmove(r->hashes[0], r->hashes[1], (DEVICE_HASHES - 1) * sizeof(r->hashes[0]));
+        r->hash_count--;
+    }
+    command_hex(hash + 24, 8, r->hashes[r->hash_count++]);
+    if (device_state_save(body->device) == APP_OK)
+        return EE_OK;
+    snprintf(error->detail, sizeof(error->detail), "the state cannot be written");
+    return EE_E_FILE;
+}
+
+static enum ee_status build_body(void *arg, uint8_t **octets, size_t *size, struct ee_error *error)
+{
+    const struct body *body = arg;
+    const struct device *device = body->device;
+    struct dot2_error cause = {.status = DOT2_OK};
+    uint8_t *tbs = NULL, *request = NULL;
+    size_t tbs_size = 0, request_size = 0;
+    enum ee_status status;
+
+    cause.status = body->build(body->arg, &tbs, &tbs_size, &cause);
+    if (cause.status == DOT2_OK)
+        cause.status =
+            scms_signed_request_build(device->crypto, device->enrollment_key, device->enrollment,
+                                      tbs, tbs_size, &request, &request_size, &cause);
+    if (cause.status == DOT2_OK)
+        cause.status = scms_secured_build(device->crypto, device->ra, request, request_size, octets,
+                                          size, &cause);
+    /* Expansions are in it, by which a device's certificates could be told. */
+    OPENSSL_clear_free(tbs, tbs_size);
+    OPENSSL_clear_free(request, request_size);
+    status = cause.status == DOT2_OK ? EE_OK : ee_body_failed(&cause, error);
+    return status == EE_OK ? remember(body, *octets, *size, error) : status;
+}
+
+/* ---- the acknowledgement ---- */
+
+/* The certDLURL must lead to this RA: what is sent there is signed (protocol part 3, row 17). */
+static bool leads_to_ra(const struct device *device, const char *url)
+{
+    char host[256];
+    size_t length;
+
+    device_ra_host(device, host);
+    length = strlen(host);
+    if (strncasecmp(url, "https://", 8) != 0)
+        return false;
+    url += url[8] == '[' ? 9 : 8;
+    return strncasecmp(url, host, length) == 0 &&
+           (url[length] == '\0' || strchr("]:/", url[length]) != NULL);
+}
+
+static int take_ack(struct device *device, enum device_kind kind,
+                    const struct ee_post_result *result)
+{
+    struct device_request *request = &device->state.requests[kind];
+    struct dot2_error error = {.status = DOT2_OK};
+    struct scms_ack ack;
+    uint32_t now = 0;
+
+    if (dot2_time32_now(&now) != DOT2_OK ||
+        scms_ack_open(device->trust, device->ra, now, result->body, result->size, &ack, &error) !=
+            DOT2_OK) {
+        command_error("the RA's acknowledgement", &error);
+        return APP_REFUSED;
+    }
+    if (ack.kind != device_kind_info(kind)->provision ||
+        memcmp(ack.request_hash, result->request_hash, sizeof(ack.request_hash)) != 0) {
+        app_error("the RA's acknowledgement is not of this request");
+        return APP_REFUSED;
+    }
+    if (!leads_to_ra(device, ack.url)) {
+        app_error("the RA's acknowledgement leads to another place than the RA");
+        return APP_REFUSED;
+    }
+    command_hex(ack.request_hash, sizeof(ack.request_hash), request->acked);
+    request->download_time = ack.download_time;
+    return device_succeeded(device);
+}
+
+int device_request_send(struct device *device, enum device_kind kind, device_tbs_fn *build,
+                        void *arg)
+{
+    struct body body = {device, &device->state.requests[kind], build, arg};
+    struct ee_post post = {
+        .path = device_kind_info(kind)->post, .build = build_body, .build_arg = &body};
+    struct dot2_error cause = {.status = DOT2_OK};
+    struct ee_post_result result = {.body = NULL};
+    struct ee_error error;
+    uint8_t *tbs = NULL;
+    size_t tbs_size = 0;
+    enum ee_status status;
+    int code;
+
+    if (build(arg, &tbs, &tbs_size, &cause) != DOT2_OK) {
+        command_error("the request", &cause);
+        return APP_REFUSED;
+    }
+    OPENSSL_clear_free(tbs, tbs_size);
+    code = device_may_try(device);
+    if (code != APP_OK)
+        return code;
+    post.size = scms_secured_size(
+        scms_signed_request_size(device->enrollment_key, device->enrollment, tbs_size));
+    status = ee_post(&device->config, &post, &result, &error);
+    if (status != EE_OK) {
+        code = device_exchange_failed(device, "the request", status, &error);
+    } else {
+        code = take_ack(device, kind, &result);
+        if (code != APP_OK)
+            device_failed(device, "the RA's acknowledgement cannot be used");
+    }
+    ee_post_result_clear(&result);
+    return code;
+}
+
+/* ---- downloads ---- */
+
+enum ee_status device_fetch(struct device *device, const char *service, const char *name,
+                            const char *as, uint64_t max, char *output, struct ee_error *error)
+{
+    struct ee_download download = {.path = ee_service_find(service)->path, .max_size = max};
+    struct ee_download_result result;
+    char canonical[32];
+
+    download.output = device_path(device, as, output);
+    if (ee_service_filename(ee_service_find(service), name, canonical) != EE_OK)
+        return EE_E_ARGUMENT;
+    download.filename = canonical;
+    return ee_download(&device->config, &download, &result, error);
+}
+
+/* One look for a file of one of the bodies that were sent. */
+static int look_once(struct device *device, enum device_kind kind, device_look_fn *look,
+                     char *output, bool *found)
+{
+    struct device_request *request = &device->state.requests[kind];
+    struct ee_error error = {.status = EE_OK};
+    enum ee_status status;
+    int code = device_may_try(device);
+
+    for (unsigned i = request->hash_count; code == APP_OK && i-- > 0;) {
+        status = look(device, kind, request->hashes[i], output, &error);
+        if (status == EE_E_REFUSED)
+            continue;
+        if (status != EE_OK)
+            return device_exchange_failed(device, "the download", status, &error);
+        *found = true;
+        memcpy(request->acked, request->hashes[i], sizeof(request->acked));
+        if (dot2_time32_now(&request->download_time) != DOT2_OK)
+            return APP_REFUSED;
+        return device_state_save(device);
+    }
+    return code == APP_OK ? device_failed(device, "no file for a request without an ack") : code;
+}
+
+/*
+ * Two looks, apart: an RA that has accepted one and answers at once has its file by then, and one
+ * that answers later still has it pending and refuses another body. Only between a look and the
+ * next body could it be accepted, answered and asked for again.
+ */
+int device_request_find(struct device *device, enum device_kind kind, device_look_fn *look,
+                        char *output, bool *found)
+{
+    int code = APP_OK;
+
+    *found = false;
+    for (int i = 0;
+         code == APP_OK && !*found && device->state.requests[kind].hash_count > 0 && i < 2; i++)
+        code = look_once(device, kind, look, output, found);
+    return code;
+}
