@@ -38,6 +38,8 @@ may_not protocol/dot2 protocol/scms protocol/ra protocol/ee
 may_not protocol/scms protocol/ra protocol/ee
 may_not protocol/ee protocol/ra
 may_not protocol/ra protocol/ee
+may_not api pkcs11 provider apps
+links_not api dot2_p11 dot2hsm_provider
 links_not asn1 dot2_p11 dot2hsm_provider dot2_dot2 dot2_scms
 links_not pkcs11 dot2_asn1 dot2_dot2 dot2_scms
 links_not provider dot2_asn1 dot2_dot2 dot2_scms

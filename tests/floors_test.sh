@@ -6,7 +6,7 @@ bash "$check" "$SOURCE_DIR"
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
-for folder in asn1 pkcs11 provider protocol/dot2 protocol/scms protocol/ra protocol/ee apps; do
+for folder in asn1 pkcs11 provider protocol/dot2 protocol/scms protocol/ra protocol/ee api apps; do
     mkdir -p "$tree/$folder"
 done
 bash "$check" "$tree" || exit 1
