@@ -48,7 +48,7 @@ static CK_RV search_once(struct p11_op *op, const CK_ATTRIBUTE *want, size_t cou
             rv = CKR_GENERAL_ERROR;
         if (rv == CKR_OK)
             used += got;
-    } while (rv == CKR_OK && got != 0);
+    } while (rv == CKR_OK && got == 32); /* fewer than there is room for are the last */
     if (rv == CKR_OK)
         rv = P11_CALL(op, C_FindObjectsFinal, op->session.handle);
     if (rv != CKR_OK) {

@@ -112,6 +112,26 @@ const char *p11_ckr_name(CK_RV rv)
     return (rv & CKR_VENDOR_DEFINED) != 0 ? "CKR_VENDOR_DEFINED" : "CKR_(unknown)";
 }
 
+const char *p11_ckr_hint(CK_RV rv)
+{
+    switch (rv) {
+    case CKR_PIN_INCORRECT:
+        return "the PIN is wrong";
+    case CKR_PIN_LOCKED:
+        return "the PIN is locked; the security officer has to set a new one";
+    case CKR_PIN_EXPIRED:
+        return "the PIN has expired and must be changed";
+    case CKR_USER_PIN_NOT_INITIALIZED:
+        return "the token has no user PIN yet; the security officer has to set one";
+    case CKR_TOKEN_NOT_RECOGNIZED:
+        return "the token is not initialised, or not one that the module knows";
+    case CKR_SESSION_COUNT:
+        return "the token has no session left";
+    default:
+        return NULL;
+    }
+}
+
 bool p11_ckr_recoverable(CK_RV rv)
 {
     switch (rv) {

@@ -91,6 +91,8 @@ enum p11_status p11_fail(const struct p11_op *op, enum p11_status status, const 
 
 enum p11_status p11_fail_ckr(const struct p11_op *op, CK_RV rv)
 {
-    return p11_fail(op, p11_ckr_status(rv), "%s: %s (0x%lx)", op->call != NULL ? op->call : "-",
-                    p11_ckr_name(rv), rv);
+    const char *hint = p11_ckr_hint(rv);
+
+    return p11_fail(op, p11_ckr_status(rv), "%s: %s (0x%lx)%s%s", op->call != NULL ? op->call : "-",
+                    p11_ckr_name(rv), rv, hint != NULL ? ": " : "", hint != NULL ? hint : "");
 }

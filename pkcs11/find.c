@@ -67,142 +67,306 @@ static char *object_uri(const struct p11_token *token, CK_OBJECT_CLASS class_,
     return text;
 }
 
-static CK_RV read_names(struct p11_op *op, CK_OBJECT_HANDLE handle, struct p11_entry *entry)
+/* Everything that is asked of an object, in one call. The attributes that most objects lack last.
+ */
+#define FLAGS 10
+enum {
+    AT_CLASS,
+    AT_LABEL,
+    AT_ID,
+    AT_FLAGS,
+    AT_CERTIFICATE_TYPE = AT_FLAGS + FLAGS,
+    AT_PARAMS,
+    AT_POINT,
+    AT_COUNT
+};
+struct values {
+    CK_ATTRIBUTE attributes[AT_COUNT];
+    CK_RV rv;
+    CK_OBJECT_CLASS class_;
+    CK_CERTIFICATE_TYPE certificate_type;
+    CK_BBOOL flags[FLAGS];
+    uint8_t label[256], id[256], params[512], point[160];
+};
+
+/* Neither CK_TRUE nor CK_FALSE: a flag that the token left alone. */
+#define UNTOUCHED 0x5a
+
+static CK_RV read_values(struct p11_op *op, CK_OBJECT_HANDLE handle, struct values *values)
+{
+    static const CK_ATTRIBUTE_TYPE flags[FLAGS] = {CKA_SENSITIVE,
+                                                   CKA_EXTRACTABLE,
+                                                   CKA_ALWAYS_SENSITIVE,
+                                                   CKA_NEVER_EXTRACTABLE,
+                                                   CKA_LOCAL,
+                                                   CKA_SIGN,
+                                                   CKA_DERIVE,
+                                                   CKA_DECRYPT,
+                                                   CKA_UNWRAP,
+                                                   CKA_ALWAYS_AUTHENTICATE};
+    CK_ATTRIBUTE *at = values->attributes;
+
+    at[AT_CLASS] = (CK_ATTRIBUTE){CKA_CLASS, &values->class_, sizeof(values->class_)};
+    at[AT_LABEL] = (CK_ATTRIBUTE){CKA_LABEL, values->label, sizeof(values->label)};
+    at[AT_ID] = (CK_ATTRIBUTE){CKA_ID, values->id, sizeof(values->id)};
+    for (int i = 0; i < FLAGS; i++) {
+        values->flags[i] = UNTOUCHED;
+        at[AT_FLAGS + i] = (CK_ATTRIBUTE){flags[i], &values->flags[i], sizeof(CK_BBOOL)};
+    }
+    values->certificate_type = CKC_VENDOR_DEFINED;
+    at[AT_CERTIFICATE_TYPE] = (CK_ATTRIBUTE){CKA_CERTIFICATE_TYPE, &values->certificate_type,
+                                             sizeof(values->certificate_type)};
+    at[AT_PARAMS] = (CK_ATTRIBUTE){CKA_EC_PARAMS, values->params, sizeof(values->params)};
+    at[AT_POINT] = (CK_ATTRIBUTE){CKA_EC_POINT, values->point, sizeof(values->point)};
+    values->class_ = CKO_VENDOR_DEFINED;
+    values->rv = P11_CALL(op, C_GetAttributeValue, op->session.handle, handle, at, AT_COUNT);
+    switch (values->rv) {
+    case CKR_OK:
+    case CKR_ATTRIBUTE_TYPE_INVALID:
+    case CKR_ATTRIBUTE_SENSITIVE:
+    case CKR_BUFFER_TOO_SMALL:
+        return CKR_OK;
+    default:
+        return values->rv;
+    }
+}
+
+static bool flag(const struct values *values, int index, bool missing)
+{
+    CK_BBOOL value = values->flags[index];
+
+    if (values->attributes[AT_FLAGS + index].ulValueLen != sizeof(CK_BBOOL) || value == UNTOUCHED)
+        return missing;
+    return value != CK_FALSE;
+}
+
+/*
+ * A copy of one of the octet strings; empty if the object has none. One that the call left alone or
+ * that is longer than its place is read by itself.
+ */
+static CK_RV take_octets(struct p11_op *op, CK_OBJECT_HANDLE handle, const struct values *values,
+                         int index, size_t room, struct p11_buffer *to)
+{
+    const CK_ATTRIBUTE *attribute = &values->attributes[index];
+    CK_RV rv;
+
+    *to = (struct p11_buffer){0};
+    /* A point always fits; of the others the answer may not tell "too long" from "not there". */
+    if (attribute->ulValueLen == 0 || (attribute->ulValueLen == (CK_ULONG)-1 && index == AT_POINT))
+        return CKR_OK;
+    if (attribute->ulValueLen >= room) {
+        rv = p11_attribute(op, handle, attribute->type, to);
+        return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE ? CKR_OK : rv;
+    }
+    to->octets = OPENSSL_memdup(attribute->pValue, attribute->ulValueLen);
+    to->size = attribute->ulValueLen;
+    return to->octets != NULL ? CKR_OK : CKR_HOST_MEMORY;
+}
+
+static CK_RV take_names(struct p11_op *op, CK_OBJECT_HANDLE handle, const struct values *values,
+                        struct p11_entry *entry)
 {
     struct p11_object *object = &entry->object;
     struct p11_buffer value;
-    CK_RV rv = p11_attribute(op, handle, CKA_LABEL, &value);
-
-    if (rv == CKR_ATTRIBUTE_TYPE_INVALID)
-        rv = CKR_OK;
-    if (rv == CKR_OK) {
-        object->label =
-            OPENSSL_strndup(value.octets != NULL ? (char *)value.octets : "", value.size);
-        /* A label with a NUL inside cannot be searched for by the string that is shown. */
-        entry->label_known = object->label != NULL && strlen(object->label) == value.size;
-        OPENSSL_free(value.octets);
-        if (object->label == NULL)
-            return CKR_HOST_MEMORY;
-        rv = p11_attribute(op, handle, CKA_ID, &value);
-        if (rv == CKR_ATTRIBUTE_TYPE_INVALID)
-            rv = CKR_OK;
-    }
-    if (rv == CKR_OK) {
-        object->id = value.octets;
-        object->id_size = value.size;
-    }
-    return rv;
-}
-
-static CK_RV read_usage(struct p11_op *op, CK_OBJECT_HANDLE handle, struct p11_object *object)
-{
-    static const CK_ATTRIBUTE_TYPE types[] = {CKA_SENSITIVE,
-                                              CKA_EXTRACTABLE,
-                                              CKA_ALWAYS_SENSITIVE,
-                                              CKA_NEVER_EXTRACTABLE,
-                                              CKA_LOCAL,
-                                              CKA_SIGN,
-                                              CKA_DERIVE,
-                                              CKA_DECRYPT,
-                                              CKA_UNWRAP,
-                                              CKA_ALWAYS_AUTHENTICATE};
-    int values[10];
-    CK_RV rv = p11_flags(op, handle, types, 10, values);
+    CK_RV rv = take_octets(op, handle, values, AT_LABEL, sizeof(values->label), &value);
 
     if (rv != CKR_OK)
         return rv;
-    object->sensitive = values[0] == 1;
-    object->extractable = values[1] != 0; /* one that is not shown counts as bad */
-    object->always_sensitive = values[2] == 1;
-    object->never_extractable = values[3] == 1;
-    object->local = values[4] == 1;
-    object->sign = values[5] == 1;
-    object->derive = values[6] == 1;
-    object->decrypt = values[7] == 1;
-    object->unwrap = values[8] == 1;
-    object->always_authenticate = values[9] == 1;
-    return CKR_OK;
+    object->label = OPENSSL_strndup(value.octets != NULL ? (char *)value.octets : "", value.size);
+    /* A label with a NUL inside cannot be searched for by the string that is shown. */
+    entry->label_known = object->label != NULL && strlen(object->label) == value.size;
+    OPENSSL_free(value.octets);
+    if (object->label == NULL)
+        return CKR_HOST_MEMORY;
+    rv = take_octets(op, handle, values, AT_ID, sizeof(values->id), &value);
+    object->id = value.octets;
+    object->id_size = value.size;
+    return rv;
 }
 
-static CK_RV read_object(struct p11_op *op, CK_OBJECT_CLASS class_, CK_OBJECT_HANDLE handle,
-                         struct p11_entry *entry)
+static void take_usage(const struct values *values, struct p11_object *object)
+{
+    object->sensitive = flag(values, 0, false);
+    object->extractable = flag(values, 1, true); /* one that is not shown counts as bad */
+    object->always_sensitive = flag(values, 2, false);
+    object->never_extractable = flag(values, 3, false);
+    object->local = flag(values, 4, false);
+    object->sign = flag(values, 5, false);
+    object->derive = flag(values, 6, false);
+    object->decrypt = flag(values, 7, false);
+    object->unwrap = flag(values, 8, false);
+    object->always_authenticate = flag(values, 9, false);
+}
+
+/* Curve and point, of which a private key often has the first only. */
+static CK_RV take_key(struct p11_op *op, CK_OBJECT_HANDLE handle, const struct values *values,
+                      struct p11_entry *entry)
 {
     struct p11_object *object = &entry->object;
-    struct p11_buffer der = {0};
-    bool has_point = false;
+    struct p11_buffer value;
+    CK_RV rv = take_octets(op, handle, values, AT_PARAMS, sizeof(values->params), &value);
+
+    if (rv != CKR_OK)
+        return rv;
+    object->curve = p11_curve_from_params(value.octets, value.size);
+    OPENSSL_free(value.octets);
+    if (object->curve == P11_CURVE_NONE)
+        return CKR_OK;
+    rv = take_octets(op, handle, values, AT_POINT, sizeof(values->point), &value);
+    if (rv == CKR_OK && p11_point_decode(object->curve, value.octets, value.size, entry->point))
+        object->point_size = 1 + 2 * p11_curve_size(object->curve);
+    OPENSSL_free(value.octets);
+    return rv;
+}
+
+/* The class as a bit; 0 for what is none of ours. */
+static unsigned class_bit(const struct values *values)
+{
+    switch (values->class_) {
+    case CKO_PRIVATE_KEY:
+        return P11_PRIVATE;
+    case CKO_PUBLIC_KEY:
+        return P11_PUBLIC;
+    case CKO_CERTIFICATE:
+        return values->certificate_type == CKC_X_509 ? P11_CERTIFICATE : 0;
+    default:
+        return 0;
+    }
+}
+
+static CK_RV read_object(struct p11_op *op, const struct values *values, unsigned bit,
+                         CK_OBJECT_HANDLE handle, struct p11_entry *entry)
+{
+    struct p11_object *object = &entry->object;
+    struct p11_buffer der;
     CK_RV rv;
 
     entry->token = op->token;
     entry->handle = handle;
     entry->generation = op->session.generation;
+    object->class_ = (enum p11_class)bit;
     object->token_label = op->token->label;
-    rv = read_names(op, handle, entry);
+    rv = take_names(op, handle, values, entry);
     if (rv != CKR_OK)
         return rv;
-    if (class_ == CKO_PRIVATE_KEY) {
-        object->class_ = P11_PRIVATE;
-        rv = read_usage(op, handle, object);
-        if (rv == CKR_OK)
-            rv = p11_private_point(op, handle, object->id, object->id_size, &object->curve,
-                                   &has_point, entry->point);
-    } else if (class_ == CKO_PUBLIC_KEY) {
-        object->class_ = P11_PUBLIC;
-        rv = p11_public_point(op, handle, &object->curve, &has_point, entry->point);
-    } else {
-        object->class_ = P11_CERTIFICATE;
-        rv = p11_attribute(op, handle, CKA_VALUE, &der);
-        object->certificate = der.octets;
-        object->certificate_size = der.size;
+    if (bit != P11_CERTIFICATE) {
+        if (bit == P11_PRIVATE)
+            take_usage(values, object);
+        return take_key(op, handle, values, entry);
     }
-    if (rv == CKR_OK && has_point)
-        object->point_size = 1 + 2 * p11_curve_size(object->curve);
-    if (rv == CKR_OK)
-        object->uri = object_uri(op->token, class_, object, entry->label_known);
-    return rv == CKR_OK && object->uri == NULL ? CKR_HOST_MEMORY : rv;
+    rv = p11_attribute(op, handle, CKA_VALUE, &der);
+    object->certificate = der.octets;
+    object->certificate_size = der.size;
+    return rv;
 }
 
-/* Private keys first, then public keys, then certificates. */
+/* A private key without a point gets it from the public key of its CKA_ID that was found with it.
+ */
+static void lend_point(const struct search *search, struct p11_entry *to)
+{
+    for (size_t i = search->start; i < search->objects->count; i++) {
+        const struct p11_entry *from = &search->objects->entries[i];
+
+        if (from->object.class_ != P11_PUBLIC || from->object.curve != to->object.curve ||
+            from->object.point_size == 0 || from->object.id_size == 0 ||
+            from->object.id_size != to->object.id_size ||
+            memcmp(from->object.id, to->object.id, to->object.id_size) != 0)
+            continue;
+        memcpy(to->point, from->point, sizeof(to->point));
+        to->object.point_size = from->object.point_size;
+        return;
+    }
+}
+
+/* Points and URIs; what was read for the point of another only is dropped. */
+static CK_RV complete(struct p11_op *op, struct search *search)
+{
+    static const CK_OBJECT_CLASS classes[] = {
+        [P11_PRIVATE] = CKO_PRIVATE_KEY,
+        [P11_PUBLIC] = CKO_PUBLIC_KEY,
+        [P11_CERTIFICATE] = CKO_CERTIFICATE,
+    };
+    p11_objects *objects = search->objects;
+    size_t kept = search->start;
+
+    for (size_t i = search->start; i < objects->count; i++) {
+        struct p11_entry *entry = &objects->entries[i];
+        struct p11_object *object = &entry->object;
+        bool has_point = false;
+        CK_RV rv = CKR_OK;
+
+        if (object->class_ == P11_PRIVATE && object->point_size == 0)
+            lend_point(search, entry);
+        if (object->class_ == P11_PRIVATE && object->point_size == 0 &&
+            object->curve != P11_CURVE_NONE) {
+            rv = p11_private_point(op, entry->handle, object->id, object->id_size, &object->curve,
+                                   &has_point, entry->point);
+            if (has_point)
+                object->point_size = 1 + 2 * p11_curve_size(object->curve);
+        }
+        if (rv != CKR_OK && rv != CKR_OBJECT_HANDLE_INVALID)
+            return rv;
+        object->uri = object_uri(op->token, classes[object->class_], object, entry->label_known);
+        if (object->uri == NULL)
+            return CKR_HOST_MEMORY;
+    }
+    for (size_t i = search->start; i < objects->count; i++) {
+        if ((search->classes & objects->entries[i].object.class_) == 0)
+            entry_clear(&objects->entries[i]);
+        else
+            objects->entries[kept++] = objects->entries[i];
+    }
+    objects->count = kept;
+    return CKR_OK;
+}
+
+/*
+ * One search for all classes, and one call for each object: what a key on a HSM far away costs to
+ * open. A single class is asked for by itself, unless a private key's point may be found with it.
+ */
 static CK_RV search_token(struct p11_op *op, void *arg)
 {
-    static const struct {
-        unsigned bit;
-        CK_OBJECT_CLASS class_;
-    } classes[] = {{P11_PRIVATE, CKO_PRIVATE_KEY},
-                   {P11_PUBLIC, CKO_PUBLIC_KEY},
-                   {P11_CERTIFICATE, CKO_CERTIFICATE}};
     struct search *search = arg;
-    CK_RV rv = CKR_OK;
+    p11_objects *objects = search->objects;
+    const struct p11_uri *uri = search->uri;
+    bool named = uri->has_label || uri->has_id;
+    CK_OBJECT_CLASS class_ = search->classes == P11_PRIVATE  ? CKO_PRIVATE_KEY
+                             : search->classes == P11_PUBLIC ? CKO_PUBLIC_KEY
+                                                             : CKO_CERTIFICATE;
+    bool by_class = search->classes == P11_PUBLIC || search->classes == P11_CERTIFICATE ||
+                    (search->classes == P11_PRIVATE && !named);
+    CK_OBJECT_HANDLE *handles = NULL;
+    CK_ATTRIBUTE want[4];
+    size_t count = p11_uri_template(uri, &class_, want);
+    size_t found = 0;
+    CK_RV rv;
 
     /* A retry begins anew. */
-    while (search->objects->count > search->start)
-        entry_clear(&search->objects->entries[--search->objects->count]);
-    for (size_t i = 0; rv == CKR_OK && i < 3; i++) {
-        CK_OBJECT_CLASS class_ = classes[i].class_;
-        CK_CERTIFICATE_TYPE x509 = CKC_X_509;
-        CK_ATTRIBUTE want[4];
-        CK_OBJECT_HANDLE *handles = NULL;
-        size_t count = p11_uri_template(search->uri, &class_, want);
-        size_t found = 0;
+    while (objects->count > search->start)
+        entry_clear(&objects->entries[--objects->count]);
+    rv = by_class ? p11_search(op, want, count, &handles, &found)
+                  : p11_search(op, want + 1, count - 1, &handles, &found);
+    for (size_t k = 0; rv == CKR_OK && k < found; k++) {
+        struct p11_entry *entry;
+        struct values values;
+        unsigned bit;
 
-        if ((search->classes & classes[i].bit) == 0)
-            continue;
-        if (class_ == CKO_CERTIFICATE)
-            want[count++] = (CK_ATTRIBUTE){CKA_CERTIFICATE_TYPE, &x509, sizeof(x509)};
-        rv = p11_search(op, want, count, &handles, &found);
-        for (size_t k = 0; rv == CKR_OK && k < found; k++) {
-            struct p11_entry *entry = entry_add(search->objects);
-
-            rv = entry != NULL ? read_object(op, class_, handles[k], entry) : CKR_HOST_MEMORY;
-            /* Deleted by somebody between the search and the reading: it does not match. */
+        rv = read_values(op, handles[k], &values);
+        bit = rv == CKR_OK ? class_bit(&values) : 0;
+        if (bit != 0 && (bit != P11_CERTIFICATE || (search->classes & P11_CERTIFICATE) != 0)) {
+            entry = entry_add(objects);
+            rv = entry != NULL ? read_object(op, &values, bit, handles[k], entry) : CKR_HOST_MEMORY;
             if (rv == CKR_OBJECT_HANDLE_INVALID) {
                 entry_clear(entry);
-                search->objects->count--;
-                rv = CKR_OK;
+                objects->count--;
             }
         }
-        OPENSSL_free(handles);
+        /* Deleted by somebody between the search and the reading: it does not match. */
+        if (rv == CKR_OBJECT_HANDLE_INVALID)
+            rv = CKR_OK;
     }
-    return rv;
+    OPENSSL_free(handles);
+    return rv == CKR_OK ? complete(op, search) : rv;
 }
 
 enum p11_status p11_find_in_token(struct p11_op *op, const struct p11_uri *uri, unsigned classes,

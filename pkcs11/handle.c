@@ -166,11 +166,11 @@ CK_RV p11_key_handle(struct p11_op *op, p11_key *key, bool for_signing, CK_OBJEC
 {
     struct p11_token *token = op->token;
     CK_OBJECT_HANDLE original = CK_INVALID_HANDLE;
-    struct timespec now;
+    const struct timespec now = op->started; /* the operation came into the module just now */
+    struct timespec due;
     bool known, copy, look = false;
     CK_RV rv;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
     pthread_mutex_lock(&token->lock);
     known =
         key->generation == op->session.generation && op->session.generation == token->generation;
@@ -180,10 +180,8 @@ CK_RV p11_key_handle(struct p11_op *op, p11_key *key, bool for_signing, CK_OBJEC
     if (copy) {
         use_copy(op);
         *handle = key->copy;
-        look =
-            now.tv_sec - key->checked.tv_sec > 1 ||
-            (now.tv_sec - key->checked.tv_sec) * 1000000000 + now.tv_nsec - key->checked.tv_nsec >=
-                1000000000;
+        due = p11_time_after(key->checked, 1000);
+        look = !p11_later(&due, &now);
         if (look)
             key->checked = now;
     }

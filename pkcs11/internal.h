@@ -40,6 +40,8 @@
 
 /* ---- ckr.c */
 const char *p11_ckr_name(CK_RV rv);
+/* What an operator should know of an answer beside its name; NULL if the name says it all. */
+const char *p11_ckr_hint(CK_RV rv);
 /* Whether a rebuild and a second try may help. */
 bool p11_ckr_recoverable(CK_RV rv);
 enum p11_status p11_ckr_status(CK_RV rv);
@@ -90,11 +92,14 @@ enum p11_status p11_fail_ckr(const struct p11_op *op, CK_RV rv);
 
 /* ---- pin.c */
 struct p11_pin {
+    struct p11_pin *next; /* in the token's list of those that it refused */
+    CK_RV refused_with;
     size_t size;
     char octets[P11_PIN_MAX + 1];
 };
 /* One page of its own: locked, not in core dumps, cleansed when freed. */
 struct p11_pin *p11_pin_new(void);
+/* With those behind it in the list. */
 void p11_pin_free(struct p11_pin *pin);
 /* Locks it in memory again, which a child does not inherit. */
 void p11_pin_lock(struct p11_pin *pin);
@@ -153,12 +158,25 @@ struct p11_module {
     bool forking;    /* a fork waits for those inside */
     bool slots_busy; /* libp11's list is being refreshed */
     unsigned inside; /* operations inside the module */
+    struct p11_op *first_inside, *last_inside; /* in the order in which they entered */
     struct p11_token *tokens;
+
+    /* While the HSM is away: when C_Initialize may be called again, and how long after that. */
+    struct timespec next_start;
+    unsigned backoff_ms;
+    CK_RV start_rv; /* what the last C_Initialize answered */
+
+    /* The last full listing: good as long as the module shows the same slots with a token. */
+    struct p11_slot *listing;
+    size_t listing_count;
+    unsigned long listing_generation;
 };
 
 enum p11_status p11_module_get(struct p11_op *op);
 /* C_Finalize and C_Initialize, unless somebody did so since `generation`; only if it is ours. */
 enum p11_status p11_module_reinit(struct p11_op *op, unsigned long generation);
+/* The HSM answers again: the next time that it is away begins with a short wait. */
+void p11_module_answers(struct p11_module *module);
 
 /* ---- process.c */
 extern struct p11_module *p11_modules;
@@ -167,6 +185,7 @@ extern atomic_bool p11_exiting;
 /* exit() has begun: libcrypto's error queue may be gone at any moment. */
 extern atomic_bool p11_ended;
 extern _Thread_local unsigned p11_inside_here;
+extern _Thread_local struct p11_op *p11_op_here; /* the one that entered a module */
 void p11_process_setup(void);
 void p11_process_setup_exit(void);
 void p11_cond_init(pthread_cond_t *cond);
@@ -184,8 +203,15 @@ struct p11_op {
     struct p11_token *token;
     const char *uri; /* for messages; holds no PIN */
     struct timespec deadline;
-    const char *call; /* last Cryptoki function */
-    struct timespec started;
+    const char *call;        /* last Cryptoki function */
+    struct timespec started; /* when it was called, or, without a trace, the one before returned */
+
+    /* Inside the module, under its lock: what others can see of an operation that is stuck. */
+    struct p11_op *previous, *next;
+    struct timespec overdue; /* longer inside than the deadline */
+    _Atomic(const char *) calling;
+    bool reported;
+
     struct p11_session session;
     enum p11_status status; /* of this library, when a step fails without a CKR of its own */
     const char *detail;
@@ -199,13 +225,30 @@ struct p11_op {
 
 void p11_op_init(struct p11_op *op, p11_ctx *ctx, const char *uri);
 bool p11_op_expired(const struct p11_op *op);
-/* The back-off between two tries to reach a module; none after the deadline. */
+/* A pause between two tries; it ends at the deadline. */
 void p11_op_pause(const struct p11_op *op, unsigned ms);
 /* Into and out of the module; P11_E_EXITING, P11_E_DEADLINE, P11_E_MODULE, already raised. */
 enum p11_status p11_enter(struct p11_op *op);
 void p11_leave(struct p11_op *op);
 void p11_shield_begin(struct p11_op *op);
 void p11_shield_end(struct p11_op *op);
+
+/* Whether a is later than b. */
+bool p11_later(const struct timespec *a, const struct timespec *b);
+struct timespec p11_time_after(struct timespec time, unsigned ms);
+
+/* A call that has not returned in time, found by another operation. */
+struct p11_stuck {
+    const char *call; /* NULL: none */
+    unsigned long count;
+    unsigned deadline_ms;
+};
+/* Looks for one that is not reported yet; the module is locked. */
+struct p11_stuck p11_stuck_find(struct p11_module *module, const struct timespec *now);
+/* Says so; the module is not locked. */
+void p11_stuck_log(const struct p11_stuck *stuck);
+/* Both; the module is not locked. */
+void p11_stuck_check(struct p11_op *op);
 
 void p11_call_begin(struct p11_op *op, const char *name);
 CK_RV p11_call_end(struct p11_op *op, CK_RV rv);
@@ -220,8 +263,12 @@ struct p11_slot {
     CK_SLOT_INFO slot_info;
     CK_TOKEN_INFO token_info; /* names and flags; not all fields are filled */
 };
-/* Every slot with a token. */
-enum p11_status p11_slots_list(struct p11_op *op, struct p11_slot **slots, size_t *count);
+/*
+ * Every slot with a token. Unless it has to be fresh, one call serves, if the module shows the
+ * same slots with a token as it did at the last listing.
+ */
+enum p11_status p11_slots_list(struct p11_op *op, bool fresh, struct p11_slot **slots,
+                               size_t *count);
 
 /* ---- token.c */
 struct p11_token {
@@ -241,13 +288,14 @@ struct p11_token {
     struct p11_session idle[P11_MOST_SESSIONS];
     unsigned idle_count, open_count, limit;
     bool copy_reserved; /* one of `limit` is kept for the copies of keys */
+    bool single;        /* the token gives one session, which works and holds the login */
     bool login_open, logged_in, copy_open, copy_busy;
     unsigned long copies; /* begun so far: a search that saw one half made is done again */
     bool login_lost;      /* the PIN that was right is refused now; what needs the login fails */
     CK_SESSION_HANDLE login_session; /* holds the login, used for nothing else */
     unsigned copy_users[2];          /* operations on copies, by the generation's lowest bit */
     CK_SESSION_HANDLE copy_session;  /* holds the copies of keys, used for nothing else */
-    struct p11_pin *pin, *refused;
+    struct p11_pin *pin, *refused;   /* the one that is right, and those that were not */
 };
 
 /* The tokens that match a URI (and the default token, if the URI names none). */
@@ -275,6 +323,8 @@ CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, CK_SESSION_HANDLE *ses
 bool p11_login_alive(struct p11_op *op);
 /* The login that a key with CKA_ALWAYS_AUTHENTICATE wants between C_SignInit and C_Sign. */
 CK_RV p11_login_for_key(struct p11_op *op);
+/* C_OpenSession for op->session where the token gives one only: with the login. Inside. */
+CK_RV p11_login_single(struct p11_op *op);
 
 /* ---- session.c */
 enum {
@@ -286,6 +336,9 @@ typedef CK_RV p11_work_fn(struct p11_op *op, void *arg);
 enum p11_status p11_run(struct p11_op *op, int mode, p11_work_fn *work, void *arg);
 /* The same without rebuild and retry, for tidying up. */
 enum p11_status p11_run_once(struct p11_op *op, p11_work_fn *work, void *arg);
+
+/* Closes the idle sessions of op->token, for the token has no other left. Inside. */
+void p11_sessions_shed(struct p11_op *op);
 
 /* ---- recover.c */
 enum p11_status p11_recover(struct p11_op *op, CK_RV rv, unsigned long generation);

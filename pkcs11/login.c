@@ -11,11 +11,17 @@ static bool pin_refused(CK_RV rv)
     return p11_ckr_status(rv) == P11_E_PIN && rv != CKR_USER_PIN_NOT_INITIALIZED;
 }
 
-static CK_RV open_and_login(struct p11_op *op, CK_SLOT_ID slot, const struct p11_pin *pin,
-                            CK_SESSION_HANDLE *session)
+/* The PIN is typed in on the device. */
+static bool has_path(const struct p11_token *token)
 {
-    bool path = (op->token->info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
-    CK_RV rv = P11_CALL(op, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, session);
+    return (token->info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
+}
+
+static CK_RV open_and_login(struct p11_op *op, CK_SLOT_ID slot, CK_FLAGS flags,
+                            const struct p11_pin *pin, CK_SESSION_HANDLE *session)
+{
+    bool path = has_path(op->token);
+    CK_RV rv = P11_CALL(op, C_OpenSession, slot, CKF_SERIAL_SESSION | flags, NULL, NULL, session);
 
     if (rv != CKR_OK || pin == NULL)
         return rv;
@@ -26,6 +32,21 @@ static CK_RV open_and_login(struct p11_op *op, CK_SLOT_ID slot, const struct p11
         return CKR_OK;
     op->module->functions->C_CloseSession(*session); /* not by P11_CALL: the error is C_Login's */
     return rv;
+}
+
+/* Remembers the token's PIN, which was right, as one that is refused: it is not tried again. */
+static void lose_login(struct p11_token *token, CK_RV rv)
+{
+    pthread_mutex_lock(&token->lock);
+    if (token->pin != NULL) {
+        token->pin->refused_with = rv;
+        token->pin->next = token->refused;
+        token->refused = token->pin;
+        token->pin = NULL;
+    }
+    token->logged_in = false;
+    token->login_lost = true;
+    pthread_mutex_unlock(&token->lock);
 }
 
 CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, CK_SESSION_HANDLE *session)
@@ -39,35 +60,80 @@ CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, CK_SESSION_HANDLE *ses
     }
     if (token->logged_in)
         p11_pin_lock(token->pin);
-    rv = open_and_login(op, slot, token->logged_in ? token->pin : NULL, session);
+    rv = open_and_login(op, slot, 0, token->logged_in ? token->pin : NULL, session);
     /* A PIN that was right and is not any more: it is not tried a second time either. */
-    if (pin_refused(rv)) {
-        pthread_mutex_lock(&token->lock);
-        p11_pin_free(token->refused);
-        token->refused = token->pin;
-        token->pin = NULL;
-        token->logged_in = false;
-        token->login_lost = true;
-        pthread_mutex_unlock(&token->lock);
+    if (pin_refused(rv))
+        lose_login(token, rv);
+    return rv;
+}
+
+/* A copy of the PIN that the token accepted; the original may be replaced meanwhile. */
+static struct p11_pin *copy_pin(struct p11_token *token)
+{
+    struct p11_pin *pin = p11_pin_new();
+
+    if (pin == NULL)
+        return NULL;
+    pthread_mutex_lock(&token->lock);
+    if (token->pin != NULL)
+        *pin = *token->pin;
+    pin->next = NULL;
+    pthread_mutex_unlock(&token->lock);
+    return pin;
+}
+
+CK_RV p11_login_single(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+    CK_FLAGS flags = op->session.rw ? CKF_RW_SESSION : 0;
+    CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+    struct p11_pin *pin = NULL;
+    bool open, logged_in;
+    CK_RV rv;
+
+    pthread_mutex_lock(&token->lock);
+    open = token->login_open;
+    session = token->login_session;
+    logged_in = token->logged_in;
+    token->login_open = false;
+    pthread_mutex_unlock(&token->lock);
+    if (open && !op->session.rw) {
+        op->session.handle = session;
+        return CKR_OK;
     }
+    if (open)
+        (void)P11_CALL(op, C_CloseSession, session);
+    if (logged_in && (pin = copy_pin(token)) == NULL)
+        return CKR_HOST_MEMORY;
+    rv = open_and_login(op, token->slot, flags, pin, &op->session.handle);
+    if (pin_refused(rv))
+        lose_login(token, rv);
+    p11_pin_free(pin);
     return rv;
 }
 
 CK_RV p11_login_for_key(struct p11_op *op)
 {
     struct p11_token *token = op->token;
-    struct p11_pin *pin = p11_pin_new(); /* the token's may be replaced meanwhile */
+    struct p11_pin *pin;
+    bool lost;
     CK_RV rv;
 
+    pthread_mutex_lock(&token->lock);
+    lost = token->login_lost;
+    pthread_mutex_unlock(&token->lock);
+    if (lost) {
+        op->call = "C_Login";
+        return CKR_PIN_INCORRECT;
+    }
+    pin = copy_pin(token);
     if (pin == NULL)
         return CKR_HOST_MEMORY;
-    pthread_mutex_lock(&token->lock);
-    if (token->pin != NULL)
-        *pin = *token->pin;
-    pthread_mutex_unlock(&token->lock);
     rv = P11_CALL(op, C_Login, op->session.handle, CKU_CONTEXT_SPECIFIC,
                   (CK_UTF8CHAR_PTR)(pin->size != 0 ? pin->octets : NULL), (CK_ULONG)pin->size);
     p11_pin_free(pin);
+    if (pin_refused(rv) && !has_path(token))
+        lose_login(token, rv);
     return rv;
 }
 
@@ -110,9 +176,55 @@ static enum p11_status claim(struct p11_op *op, bool *done)
     return status;
 }
 
+/*
+ * A PIN that the token refused before, or NULL. Where it is typed in on the device nothing is
+ * remembered: each try is a person's.
+ */
+static const struct p11_pin *refused_before(const struct p11_token *token,
+                                            const struct p11_pin *pin)
+{
+    const struct p11_pin *refused = has_path(token) ? NULL : token->refused;
+
+    while (refused != NULL && !p11_pin_equal(refused, pin))
+        refused = refused->next;
+    return refused;
+}
+
+static enum p11_status fail_refused(struct p11_op *op, const struct p11_pin *refused)
+{
+    const char *hint = p11_ckr_hint(refused->refused_with);
+
+    return p11_fail(op, P11_E_PIN,
+                    "the token \"%s\" refused this PIN before (%s%s%s); it is not tried again",
+                    op->token->label, p11_ckr_name(refused->refused_with), hint != NULL ? ": " : "",
+                    hint != NULL ? hint : "");
+}
+
+/* C_OpenSession and C_Login; while the token has no session left, again until the deadline. */
+static enum p11_status open_for_login(struct p11_op *op, const struct p11_pin *pin,
+                                      CK_SESSION_HANDLE *session, CK_RV *rv)
+{
+    for (unsigned wait_ms = 5;; wait_ms = wait_ms < 160 ? wait_ms * 2 : wait_ms) {
+        enum p11_status status = p11_enter(op);
+
+        if (status != P11_OK)
+            return status;
+        *rv = open_and_login(op, op->token->slot, 0, pin, session);
+        if (*rv == CKR_OK && op->token->login_open) /* one that a rebuild opened without a login */
+            (void)P11_CALL(op, C_CloseSession, op->token->login_session);
+        if (*rv == CKR_SESSION_COUNT)
+            p11_sessions_shed(op);
+        p11_leave(op);
+        if (*rv != CKR_SESSION_COUNT || p11_op_expired(op))
+            return *rv == CKR_OK ? P11_OK : p11_fail_ckr(op, *rv);
+        p11_op_pause(op, wait_ms);
+    }
+}
+
 static enum p11_status login_with(struct p11_op *op, struct p11_pin *pin)
 {
     struct p11_token *token = op->token;
+    const struct p11_pin *before;
     CK_SESSION_HANDLE session = 0;
     bool done = false;
     bool refused = false;
@@ -123,23 +235,13 @@ static enum p11_status login_with(struct p11_op *op, struct p11_pin *pin)
         p11_pin_free(pin);
         return status;
     }
-    if (p11_pin_equal(token->refused, pin)) {
-        status = p11_fail(op, P11_E_PIN,
-                          "the token \"%s\" refused this PIN before; it is not tried again",
-                          token->label);
-        goto out;
+    before = refused_before(token, pin);
+    if (before != NULL) {
+        status = fail_refused(op, before);
+    } else {
+        status = open_for_login(op, pin, &session, &rv);
+        refused = pin_refused(rv) && !has_path(token);
     }
-    status = p11_enter(op);
-    if (status != P11_OK)
-        goto out;
-    rv = open_and_login(op, token->slot, pin, &session);
-    if (rv == CKR_OK && token->login_open) /* one that a rebuild opened without a login */
-        (void)P11_CALL(op, C_CloseSession, token->login_session);
-    p11_leave(op);
-    refused = pin_refused(rv);
-    if (rv != CKR_OK)
-        status = p11_fail_ckr(op, rv);
-out:
     pthread_mutex_lock(&token->lock);
     if (status == P11_OK) {
         token->login_session = session;
@@ -152,7 +254,8 @@ out:
         p11_pin_free(token->refused);
         token->refused = NULL;
     } else if (refused) {
-        p11_pin_free(token->refused);
+        pin->refused_with = rv;
+        pin->next = token->refused;
         token->refused = pin;
         pin = NULL;
     }
@@ -200,8 +303,8 @@ enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bo
     status = p11_refresh(op);
     if (status != P11_OK || p11_token_logged_in(token))
         return status;
-    if ((flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0) {
-        pin = p11_pin_new(); /* empty: the PIN is typed in on the device */
+    if (has_path(token)) {
+        pin = p11_pin_new(); /* empty */
         if (pin == NULL)
             return p11_fail(op, P11_E_MEMORY, "no page for the PIN");
     } else {

@@ -10,6 +10,10 @@
 
 #include "pkcs11/internal.h"
 
+/* Between two C_Initialize while the HSM is away. */
+#define FIRST_BACKOFF_MS 20
+#define LAST_BACKOFF_MS 640
+
 /* The module of the configured path in the registry, made if it is not there. */
 enum p11_status p11_module_get(struct p11_op *op)
 {
@@ -111,6 +115,7 @@ static enum p11_status start(struct p11_op *op, bool forked)
         rv = P11_CALL(op, C_GetInfo, &info);
     p11_shield_end(op);
     if (rv != CKR_OK) {
+        module->start_rv = rv;
         op->recoverable = module->known; /* its HSM may be restarting */
         return p11_fail(op, P11_E_MODULE, "%s: %s: %s (0x%lx)", module->path, op->call,
                         p11_ckr_name(rv), rv);
@@ -124,105 +129,189 @@ static enum p11_status start(struct p11_op *op, bool forked)
     return P11_OK;
 }
 
+/* The next C_Initialize has to wait: longer each time, until the HSM answers. Locked. */
+static void back_off(struct p11_module *module)
+{
+    module->backoff_ms = module->backoff_ms == 0 ? FIRST_BACKOFF_MS : module->backoff_ms * 2;
+    if (module->backoff_ms > LAST_BACKOFF_MS)
+        module->backoff_ms = LAST_BACKOFF_MS;
+    clock_gettime(CLOCK_MONOTONIC, &module->next_start);
+    module->next_start = p11_time_after(module->next_start, module->backoff_ms);
+}
+
+void p11_module_answers(struct p11_module *module)
+{
+    pthread_mutex_lock(&module->lock);
+    module->backoff_ms = 0;
+    module->next_start = (struct timespec){0};
+    pthread_mutex_unlock(&module->lock);
+}
+
+/* Waits for something to change, until `until` or the deadline; false if that has passed. Locked.
+ */
+static bool wait_until(struct p11_op *op, const struct timespec *until)
+{
+    bool sooner = until != NULL && p11_later(&op->deadline, until);
+    const struct timespec *end = sooner ? until : &op->deadline;
+
+    return pthread_cond_timedwait(&op->module->cond, &op->module->lock, end) != ETIMEDOUT || sooner;
+}
+
+/* Whether C_Initialize has to wait still. */
+static bool backing_off(const struct p11_module *module)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return module->backoff_ms != 0 && p11_later(&module->next_start, &now);
+}
+
+/* C_Initialize by this thread. Locked before and after. */
+static enum p11_status start_locked(struct p11_op *op)
+{
+    struct p11_module *module = op->module;
+    bool forked = module->state == P11_MODULE_FORKED;
+    enum p11_status status;
+
+    module->busy = true;
+    module->inside++;
+    pthread_mutex_unlock(&module->lock);
+    p11_inside_here++;
+    status = start(op, forked);
+    p11_inside_here--;
+    pthread_mutex_lock(&module->lock);
+    module->inside--;
+    module->busy = false;
+    if (status == P11_OK)
+        module->state = P11_MODULE_READY;
+    else if (op->recoverable)
+        back_off(module);
+    pthread_cond_broadcast(&module->cond);
+    return status;
+}
+
+/* Waits until the module can be entered, initialising it if need be. Locked before and after. */
+static enum p11_status make_ready(struct p11_op *op)
+{
+    struct p11_module *module = op->module;
+
+    for (;;) {
+        bool taken = module->busy || module->forking;
+        enum p11_status status;
+
+        if (atomic_load(&p11_exiting))
+            return p11_fail(op, P11_E_EXITING, "no call goes into the module any more");
+        if (!taken && module->state == P11_MODULE_READY)
+            return P11_OK;
+        if (taken || backing_off(module)) {
+            if (wait_until(op, taken ? NULL : &module->next_start))
+                continue;
+            return taken ? p11_fail(op, P11_E_DEADLINE, "the module is being initialised")
+                         : p11_fail(op, P11_E_DEADLINE,
+                                    "the HSM did not come back in %u ms: C_Initialize: %s",
+                                    op->ctx->deadline_ms, p11_ckr_name(module->start_rv));
+        }
+        status = start_locked(op);
+        if (status != P11_OK)
+            return status; /* raised */
+    }
+}
+
 enum p11_status p11_enter(struct p11_op *op)
 {
     struct p11_module *module = op->module;
-    enum p11_status status = P11_OK;
+    struct p11_stuck stuck = {0};
+    enum p11_status status;
 
     /* A module that is built on libcrypto may come back to us through a default property query. */
     if (p11_inside_here != 0)
         return p11_fail(op, P11_E_ARGUMENT, "called from inside the PKCS#11 module");
     pthread_mutex_lock(&module->lock);
-    for (;;) {
-        bool forked = module->state == P11_MODULE_FORKED;
-
-        if (atomic_load(&p11_exiting)) {
-            status = P11_E_EXITING;
-            break;
-        }
-        if (module->busy || module->forking) {
-            if (pthread_cond_timedwait(&module->cond, &module->lock, &op->deadline) == ETIMEDOUT) {
-                status = P11_E_DEADLINE;
-                break;
-            }
-            continue;
-        }
-        if (module->state == P11_MODULE_READY) {
-            module->inside++;
-            break;
-        }
-        module->busy = true;
+    status = make_ready(op);
+    clock_gettime(CLOCK_MONOTONIC, &op->started);
+    if (status == P11_OK) {
         module->inside++;
-        pthread_mutex_unlock(&module->lock);
-        p11_inside_here++;
-        status = start(op, forked);
-        p11_inside_here--;
-        pthread_mutex_lock(&module->lock);
-        module->inside--;
-        module->busy = false;
-        if (status == P11_OK)
-            module->state = P11_MODULE_READY;
-        pthread_cond_broadcast(&module->cond);
-        if (status != P11_OK) {
-            pthread_mutex_unlock(&module->lock);
-            return status; /* raised */
-        }
+        op->overdue = p11_time_after(op->started, op->ctx->deadline_ms);
+        op->reported = false;
+        op->next = NULL;
+        op->previous = module->last_inside;
+        if (op->previous != NULL)
+            op->previous->next = op;
+        else
+            module->first_inside = op;
+        module->last_inside = op;
     }
+    if (module->first_inside != op)
+        stuck = p11_stuck_find(module, &op->started);
     pthread_mutex_unlock(&module->lock);
-    if (status == P11_E_EXITING)
-        return p11_fail(op, status, "no call goes into the module any more");
-    if (status == P11_E_DEADLINE)
-        return p11_fail(op, status, "the module is being initialised");
+    p11_stuck_log(&stuck);
+    if (status != P11_OK)
+        return status;
     p11_inside_here++;
+    p11_op_here = op;
     p11_shield_begin(op);
     return P11_OK;
+}
+
+/*
+ * Takes the module for a new C_Initialize: nobody enters any more, and those inside are waited
+ * for. *done if somebody else did it meanwhile, or p11_enter() will. Locked before and after.
+ */
+static enum p11_status take_for_reinit(struct p11_op *op, unsigned long generation, bool *done)
+{
+    struct p11_module *module = op->module;
+
+    for (;;) {
+        *done = atomic_load(&module->generation) != generation || module->state != P11_MODULE_READY;
+        if (*done)
+            return P11_OK;
+        if (atomic_load(&p11_exiting))
+            return p11_fail(op, P11_E_EXITING, "no call goes into the module any more");
+        if (!module->owner || module->inherited)
+            return p11_fail(op, P11_E_MODULE,
+                            module->owner
+                                ? "the module is dead, and cannot be initialised anew in a "
+                                  "process that was forked from the one that initialised it"
+                                : "the module is dead; the application initialised it, and so "
+                                  "only the application can do it again");
+        if (module->busy || module->forking) {
+            if (!wait_until(op, NULL))
+                return p11_fail(op, P11_E_DEADLINE, "the module is being initialised");
+            continue;
+        }
+        if (backing_off(module)) {
+            if (wait_until(op, &module->next_start))
+                continue;
+            *done = true; /* the caller sees that the deadline has passed, and knows why it waits */
+            return P11_OK;
+        }
+        module->busy = true;
+        while (module->inside != 0)
+            if (!wait_until(op, NULL))
+                break;
+        if (module->inside == 0)
+            return P11_OK;
+        module->busy = false;
+        pthread_cond_broadcast(&module->cond);
+        return p11_fail(op, P11_E_DEADLINE, "a call does not return from the dead module");
+    }
 }
 
 enum p11_status p11_module_reinit(struct p11_op *op, unsigned long generation)
 {
     struct p11_module *module = op->module;
-    enum p11_status status = P11_OK;
+    enum p11_status status;
+    bool done = false;
     CK_RV rv;
 
     pthread_mutex_lock(&module->lock);
-    for (;;) {
-        if (atomic_load(&module->generation) != generation || module->state != P11_MODULE_READY)
-            goto out; /* somebody else did it, or p11_enter() will */
-        if (atomic_load(&p11_exiting)) {
-            status = p11_fail(op, P11_E_EXITING, "no call goes into the module any more");
-            goto out;
-        }
-        if (!module->owner || module->inherited) {
-            status = p11_fail(op, P11_E_MODULE,
-                              module->owner
-                                  ? "the module is dead, and cannot be initialised anew in a "
-                                    "process that was forked from the one that initialised it"
-                                  : "the module is dead; the application initialised it, and so "
-                                    "only the application can do it again");
-            goto out;
-        }
-        if (!module->busy && !module->forking) {
-            /* From now on nobody enters; those inside are waited for. */
-            module->busy = true;
-            while (module->inside != 0)
-                if (pthread_cond_timedwait(&module->cond, &module->lock, &op->deadline) ==
-                    ETIMEDOUT)
-                    break;
-            if (module->inside == 0)
-                break;
-            module->busy = false;
-            pthread_cond_broadcast(&module->cond);
-            status = p11_fail(op, P11_E_DEADLINE, "a call does not return from the dead module");
-            goto out;
-        }
-        if (pthread_cond_timedwait(&module->cond, &module->lock, &op->deadline) == ETIMEDOUT) {
-            status = p11_fail(op, P11_E_DEADLINE, "the module is being initialised");
-            goto out;
-        }
-    }
+    status = take_for_reinit(op, generation, &done);
+    if (status != P11_OK || done)
+        goto out;
     module->inside = 1;
     pthread_mutex_unlock(&module->lock);
     p11_inside_here++;
+    clock_gettime(CLOCK_MONOTONIC, &op->started);
     p11_shield_begin(op);
     /* CKR_CRYPTOKI_NOT_INITIALIZED: somebody else finalised it; it is ours all the same. */
     (void)P11_CALL(op, C_Finalize, NULL);
@@ -232,13 +321,17 @@ enum p11_status p11_module_reinit(struct p11_op *op, unsigned long generation)
     pthread_mutex_lock(&module->lock);
     module->inside = 0;
     module->busy = false;
+    module->start_rv = rv;
     atomic_fetch_add(&module->generation, 1);
     if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
         module->owner = false; /* the application was faster */
     else if (rv != CKR_OK)
         module->state = P11_MODULE_STOPPED;
+    back_off(module);
     pthread_cond_broadcast(&module->cond);
 out:
     pthread_mutex_unlock(&module->lock);
+    if (status == P11_E_DEADLINE)
+        p11_stuck_check(op);
     return status;
 }

@@ -39,10 +39,13 @@ void p11_pin_lock(struct p11_pin *pin)
 
 void p11_pin_free(struct p11_pin *pin)
 {
-    if (pin == NULL)
-        return;
-    OPENSSL_cleanse(pin, sizeof(*pin));
-    munmap(pin, page_size());
+    while (pin != NULL) {
+        struct p11_pin *next = pin->next;
+
+        OPENSSL_cleanse(pin, sizeof(*pin));
+        munmap(pin, page_size());
+        pin = next;
+    }
 }
 
 bool p11_pin_equal(const struct p11_pin *a, const struct p11_pin *b)

@@ -13,6 +13,7 @@ pthread_mutex_t p11_registry = PTHREAD_MUTEX_INITIALIZER;
 atomic_bool p11_exiting;
 atomic_bool p11_ended;
 _Thread_local unsigned p11_inside_here;
+_Thread_local struct p11_op *p11_op_here;
 
 void p11_cond_init(pthread_cond_t *cond)
 {
@@ -24,23 +25,13 @@ void p11_cond_init(pthread_cond_t *cond)
     pthread_condattr_destroy(&attributes);
 }
 
-static void deadline_in(struct timespec *deadline, unsigned ms)
-{
-    clock_gettime(CLOCK_MONOTONIC, deadline);
-    deadline->tv_sec += ms / 1000;
-    deadline->tv_nsec += (long)(ms % 1000) * 1000000;
-    if (deadline->tv_nsec >= 1000000000) {
-        deadline->tv_sec++;
-        deadline->tv_nsec -= 1000000000;
-    }
-}
-
 /* Waits until no other thread is inside; the module is locked before and after. */
 static void quiesce(struct p11_module *module)
 {
     struct timespec deadline;
 
-    deadline_in(&deadline, module->fork_deadline_ms);
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline = p11_time_after(deadline, module->fork_deadline_ms);
     while (module->inside > p11_inside_here)
         if (pthread_cond_timedwait(&module->cond, &module->lock, &deadline) != 0)
             break;
@@ -93,6 +84,10 @@ static void after_fork_in_child(void)
             m->state = P11_MODULE_FORKED;
         atomic_fetch_add(&m->generation, 1);
         m->inside = p11_inside_here;
+        m->first_inside = p11_op_here != NULL && p11_op_here->module == m ? p11_op_here : NULL;
+        m->last_inside = m->first_inside;
+        if (m->first_inside != NULL)
+            m->first_inside->previous = m->first_inside->next = NULL;
         m->busy = false;
         m->slots_busy = false;
         m->forking = false;

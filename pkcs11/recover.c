@@ -64,6 +64,7 @@ static void drop_sessions(struct p11_op *op)
     token->open_count = 0;
     token->copy_open = false;
     token->login_open = false;
+    token->single = false;
     old = token->generation++;
     /* Copies die with their session: not while somebody signs with one, if it can be helped. */
     while (ours && copy_open && token->copy_users[old & 1] != 0)
@@ -72,6 +73,7 @@ static void drop_sessions(struct p11_op *op)
     if (copy_open)
         handles[count++] = copy_session;
     pthread_mutex_unlock(&token->lock);
+    clock_gettime(CLOCK_MONOTONIC, &op->started);
     for (size_t i = 0; ours && i < count; i++)
         (void)P11_CALL(op, C_CloseSession, handles[i]);
 }
@@ -166,26 +168,36 @@ static enum p11_status rebuild(struct p11_op *op)
 {
     CK_RV rv = CKR_OK;
 
-    for (unsigned wait_ms = 0;; wait_ms = wait_ms == 0 ? 20 : wait_ms < 640 ? wait_ms * 2 : 640) {
+    for (unsigned wait_ms = 20;; wait_ms = wait_ms < 640 ? wait_ms * 2 : wait_ms) {
         unsigned long generation = atomic_load(&op->module->generation);
         enum p11_status status = renew(op, &rv);
-        bool alive;
+        bool slots;
 
+        if (status == P11_OK && rv == CKR_OK)
+            p11_module_answers(op->module);
         if (status != P11_OK || rv == CKR_OK)
             return status;
-        if (!p11_ckr_recoverable(rv))
+        if (!p11_ckr_recoverable(rv) && rv != CKR_SESSION_COUNT)
             return p11_fail_ckr(op, rv);
         if (p11_op_expired(op))
             return p11_fail(op, P11_E_DEADLINE, "the token did not come back in %u ms: %s: %s",
                             op->ctx->deadline_ms, op->call, p11_ckr_name(rv));
-        alive = module_alive(op);
-        if (alive || wait_ms != 0)
-            p11_op_pause(op, wait_ms != 0 ? wait_ms : 20);
-        if (!alive) {
-            status = p11_module_reinit(op, generation);
-            if (status != P11_OK)
-                return status;
+        slots = op->slot_total != 0;
+        if (rv == CKR_SESSION_COUNT || module_alive(op)) {
+            p11_op_pause(op, wait_ms);
+            continue;
         }
+        ERR_set_mark();
+        status = p11_module_reinit(op, generation);
+        /* A module that lists its slots lives, though it is not ours: its token will come back. */
+        if (status == P11_E_MODULE && rv != CKR_CRYPTOKI_NOT_INITIALIZED && slots) {
+            ERR_pop_to_mark();
+            p11_op_pause(op, wait_ms);
+            continue;
+        }
+        ERR_clear_last_mark();
+        if (status != P11_OK)
+            return status;
     }
 }
 

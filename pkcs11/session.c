@@ -22,9 +22,10 @@ struct taken {
 
 /*
  * Waits for an idle session, or for leave to open one. Outside the module, so that a thread that
- * waits does not hold up a new C_Initialize or a fork.
+ * waits does not hold up a new C_Initialize or a fork. *stale if the module was started anew, and
+ * the token is to be rebuilt first.
  */
-static enum p11_status take(struct p11_op *op, bool rw, struct taken *taken)
+static enum p11_status take(struct p11_op *op, bool rw, struct taken *taken, bool *stale)
 {
     struct p11_token *token = op->token;
     enum p11_status status = P11_OK;
@@ -37,6 +38,9 @@ static enum p11_status take(struct p11_op *op, bool rw, struct taken *taken)
             status = P11_E_EXITING;
             break;
         }
+        *stale = token->module_generation != atomic_load(&op->module->generation);
+        if (*stale)
+            break;
         if (token->rebuilding) {
             if (pthread_cond_timedwait(&token->cond, &token->lock, &op->deadline) == ETIMEDOUT)
                 status = P11_E_DEADLINE;
@@ -68,6 +72,8 @@ static enum p11_status take(struct p11_op *op, bool rw, struct taken *taken)
     }
     pthread_mutex_unlock(&token->lock);
     if (status == P11_E_DEADLINE)
+        p11_stuck_check(op);
+    if (status == P11_E_DEADLINE)
         p11_fail(op, status, "no session became free in %u ms (max-sessions is %u)",
                  op->ctx->deadline_ms, op->ctx->max_sessions);
     if (status == P11_E_EXITING)
@@ -89,44 +95,96 @@ static bool current(struct p11_op *op)
     return same;
 }
 
-/* A session of this time, and not one too many since the limit was lowered. */
-static bool keepable(struct p11_op *op)
+/* The session goes into the pool, if it is of this time and not one too many. Locked. */
+static bool keep_session(struct p11_op *op)
 {
     struct p11_token *token = op->token;
-    bool room;
 
-    pthread_mutex_lock(&token->lock);
-    room = token->open_count <= working_limit(token);
-    pthread_mutex_unlock(&token->lock);
-    return room && current(op);
+    if (token->rebuilding || op->session.generation != token->generation ||
+        op->session.module_generation != token->module_generation ||
+        token->module_generation != atomic_load(&op->module->generation) ||
+        token->open_count > working_limit(token) || token->idle_count == P11_MOST_SESSIONS)
+        return false;
+    token->idle[token->idle_count++] = op->session;
+    return true;
 }
 
-/* Gives a place in the pool back, with its session if that is to be kept. */
-static void give_back(struct p11_op *op, bool keep)
+static void end_copy_use(struct p11_op *op)
+{
+    if (op->copy_user)
+        op->token->copy_users[op->session.generation & 1]--;
+    op->copy_user = false;
+}
+
+/* Gives the session back to the pool; false if it is to be closed first, and its place then. */
+static bool give_back_session(struct p11_op *op)
 {
     struct p11_token *token = op->token;
+    bool kept;
 
     pthread_mutex_lock(&token->lock);
-    if (op->copy_user) {
-        op->copy_user = false;
-        token->copy_users[op->session.generation & 1]--;
-        pthread_cond_broadcast(&token->cond);
-    }
-    if (op->session.generation == token->generation) {
-        if (keep && token->idle_count < P11_MOST_SESSIONS)
-            token->idle[token->idle_count++] = op->session;
-        else
-            token->open_count--;
+    kept = keep_session(op);
+    if (kept) {
+        end_copy_use(op);
         pthread_cond_broadcast(&token->cond); /* those who wait do not all wait for this */
     }
     pthread_mutex_unlock(&token->lock);
+    return kept;
+}
+
+/* Gives a place in the pool back, without its session. */
+static void give_back(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+
+    pthread_mutex_lock(&token->lock);
+    end_copy_use(op);
+    if (op->session.generation == token->generation)
+        token->open_count--;
+    pthread_cond_broadcast(&token->cond);
+    pthread_mutex_unlock(&token->lock);
+}
+
+void p11_sessions_shed(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+    CK_SESSION_HANDLE handles[P11_MOST_SESSIONS];
+    unsigned count = 0;
+
+    pthread_mutex_lock(&token->lock);
+    if (token->module_generation == atomic_load(&op->module->generation)) {
+        while (token->idle_count > 0) {
+            handles[count++] = token->idle[--token->idle_count].handle;
+            token->open_count--;
+        }
+    }
+    pthread_mutex_unlock(&token->lock);
+    for (unsigned i = 0; i < count; i++)
+        (void)P11_CALL(op, C_CloseSession, handles[i]);
 }
 
 static CK_RV open_session(struct p11_op *op)
 {
     CK_FLAGS flags = CKF_SERIAL_SESSION | (op->session.rw ? CKF_RW_SESSION : 0);
+    struct p11_token *token = op->token;
+    bool single, only;
+    CK_RV rv;
 
-    return P11_CALL(op, C_OpenSession, op->token->slot, flags, NULL, NULL, &op->session.handle);
+    pthread_mutex_lock(&token->lock);
+    single = token->single;
+    pthread_mutex_unlock(&token->lock);
+    if (single)
+        return p11_login_single(op);
+    rv = P11_CALL(op, C_OpenSession, token->slot, flags, NULL, NULL, &op->session.handle);
+    if (rv != CKR_SESSION_COUNT)
+        return rv;
+    /* The one that holds the login is all that there is: it has to do the work, too. */
+    pthread_mutex_lock(&token->lock);
+    only =
+        token->open_count == 1 && token->login_open && op->session.generation == token->generation;
+    token->single = token->single || only;
+    pthread_mutex_unlock(&token->lock);
+    return only ? p11_login_single(op) : rv;
 }
 
 static void close_taken(struct p11_op *op, const struct taken *taken)
@@ -161,20 +219,35 @@ static CK_RV work_on_session(struct p11_op *op, const struct taken *taken, p11_w
         rv = open_session(op);
     if (rv != CKR_OK) {
         op->session_missing = rv == CKR_SESSION_COUNT && lower_limit(op->token);
-        give_back(op, false);
+        give_back(op);
         return rv;
     }
     rv = work(op, arg);
-    if (rv == CKR_OK && !op->session.rw && keepable(op)) {
-        give_back(op, true);
+    if (rv == CKR_OK && !op->session.rw && give_back_session(op))
         return rv;
-    }
     call = op->call;
     if (op->session.module_generation == atomic_load(&op->module->generation))
         (void)P11_CALL(op, C_CloseSession, op->session.handle);
     op->call = call;
-    give_back(op, false);
+    give_back(op);
     return rv;
+}
+
+/* Nobody of ours has a session that could become free: the token is asked again, for a while. */
+static bool wait_for_token(struct p11_op *op, unsigned *wait_ms)
+{
+    if (p11_op_expired(op))
+        return false;
+    p11_op_pause(op, *wait_ms);
+    *wait_ms = *wait_ms < 160 ? *wait_ms * 2 : *wait_ms;
+    return true;
+}
+
+/* The way into the module failed: what was taken goes back as it was. */
+static void give_up(struct p11_op *op, const struct taken *taken)
+{
+    if (taken->open_one || !give_back_session(op))
+        give_back(op);
 }
 
 /* One try. *rv is the module's answer if the status is P11_OK. */
@@ -182,18 +255,23 @@ static enum p11_status attempt(struct p11_op *op, int mode, p11_work_fn *work, v
                                unsigned long *generation, CK_RV *rv)
 {
     struct taken taken;
+    unsigned wait_ms = 5;
+    bool stale = false;
     enum p11_status status;
 
     for (;;) {
-        status = p11_refresh(op);
-        if (status == P11_OK)
-            status = take(op, mode == P11_SESSION_RW, &taken);
+        status = take(op, mode == P11_SESSION_RW, &taken, &stale);
+        if (status == P11_OK && stale) {
+            status = p11_refresh(op);
+            if (status == P11_OK)
+                continue;
+        }
         if (status != P11_OK)
             return status;
         *generation = op->session.generation;
         status = p11_enter(op);
         if (status != P11_OK) {
-            give_back(op, !taken.open_one);
+            give_up(op, &taken);
             return status;
         }
         if (!current(op)) {
@@ -204,14 +282,14 @@ static enum p11_status attempt(struct p11_op *op, int mode, p11_work_fn *work, v
                     (void)P11_CALL(op, C_CloseSession, op->session.handle);
             }
             p11_leave(op);
-            give_back(op, false);
+            give_back(op);
             continue;
         }
         op->status = P11_OK;
         op->session_missing = false;
         *rv = work_on_session(op, &taken, work, arg);
         p11_leave(op);
-        if (*rv != CKR_SESSION_COUNT || !op->session_missing)
+        if (*rv != CKR_SESSION_COUNT || (!op->session_missing && !wait_for_token(op, &wait_ms)))
             return P11_OK;
     }
 }

@@ -22,6 +22,7 @@
 #include "pkcs11/internal.h"
 
 #define MOST_SLOTS 4096
+#define MOST_CACHED 64
 
 /* libp11 cuts the padding off, p11-kit's matching wants it. */
 static void pad(unsigned char *to, size_t size, const char *from)
@@ -125,7 +126,7 @@ static CK_RV list_by_cryptoki(struct p11_op *op, struct listing *listing)
     return rv;
 }
 
-/* libp11's context is for one thread at a time. */
+/* libp11's context is for one thread at a time, and so is the listing that is kept. */
 static enum p11_status slots_lock(struct p11_op *op)
 {
     struct p11_module *module = op->module;
@@ -151,7 +152,45 @@ static void slots_unlock(struct p11_module *module)
     pthread_mutex_unlock(&module->lock);
 }
 
-enum p11_status p11_slots_list(struct p11_op *op, struct p11_slot **slots, size_t *count)
+/*
+ * The last full listing once more, if the module shows the same slots with a token: one call. A
+ * token that was exchanged for another in its slot meanwhile has lost its sessions, and an
+ * operation on it ends in a rebuild, which lists anew.
+ */
+static bool list_again(struct p11_op *op, struct listing *listing)
+{
+    struct p11_module *module = op->module;
+    CK_SLOT_ID ids[MOST_CACHED];
+    CK_ULONG count = MOST_CACHED;
+    bool same;
+
+    if (module->listing_generation != atomic_load(&module->generation) ||
+        P11_CALL(op, C_GetSlotList, CK_TRUE, ids, &count) != CKR_OK ||
+        count != module->listing_count || count == 0 || !make_room(listing, count))
+        return false;
+    same = true;
+    for (CK_ULONG i = 0; i < count && same; i++)
+        same = module->listing[i].id == ids[i];
+    if (!same)
+        return false;
+    memcpy(listing->slots, module->listing, count * sizeof(*listing->slots));
+    listing->count = listing->total = count;
+    return true;
+}
+
+static void keep_listing(struct p11_op *op, const struct listing *listing)
+{
+    struct p11_module *module = op->module;
+
+    OPENSSL_free(module->listing);
+    module->listing =
+        OPENSSL_memdup(listing->slots, (listing->count + 1) * sizeof(*listing->slots));
+    module->listing_count = listing->count;
+    module->listing_generation = module->listing != NULL ? atomic_load(&module->generation) : 0;
+}
+
+enum p11_status p11_slots_list(struct p11_op *op, bool fresh, struct p11_slot **slots,
+                               size_t *count)
 {
     struct listing listing = {0};
     CK_RV rv = CKR_OK;
@@ -165,10 +204,16 @@ enum p11_status p11_slots_list(struct p11_op *op, struct p11_slot **slots, size_
         return status;
     status = p11_enter(op);
     if (status == P11_OK) {
-        if (op->module->libp11 != NULL || !list_by_libp11(op, &listing)) {
+        if (fresh || !list_again(op, &listing)) {
             OPENSSL_free(listing.slots);
             listing = (struct listing){0};
-            rv = list_by_cryptoki(op, &listing);
+            if (op->module->libp11 != NULL || !list_by_libp11(op, &listing)) {
+                OPENSSL_free(listing.slots);
+                listing = (struct listing){0};
+                rv = list_by_cryptoki(op, &listing);
+            }
+            if (rv == CKR_OK)
+                keep_listing(op, &listing);
         }
         p11_leave(op);
     }

@@ -123,7 +123,7 @@ enum p11_status p11_survey_new(p11_ctx *ctx, const char *text, p11_survey **resu
     }
     status = p11_module_get(&op);
     if (status == P11_OK)
-        status = p11_slots_list(&op, &slots, &count);
+        status = p11_slots_list(&op, true, &slots, &count);
     if (status != P11_OK)
         goto out;
     survey = OPENSSL_zalloc(sizeof(*survey));

@@ -132,20 +132,21 @@ bool p11_slot_matches(struct p11_op *op, const struct p11_uri *uri, const struct
  * The slots; while there is none to be had, again after a new C_Initialize, until the deadline. A
  * module on a socket shows no slots, without an error, while its server is away.
  */
-static enum p11_status list_slots(struct p11_op *op, struct p11_slot **slots, size_t *count)
+static enum p11_status list_slots(struct p11_op *op, bool fresh, struct p11_slot **slots,
+                                  size_t *count)
 {
-    unsigned wait_ms = 20;
-
     for (;;) {
         unsigned long generation = atomic_load(&op->module->generation);
         enum p11_status status;
         bool away;
 
         ERR_set_mark();
-        status = p11_slots_list(op, slots, count);
+        status = p11_slots_list(op, fresh, slots, count);
         away = status == P11_OK ? op->slot_total == 0 && op->module->socket : op->recoverable;
         if (!away || p11_op_expired(op)) {
             ERR_clear_last_mark();
+            if (!away)
+                p11_module_answers(op->module);
             return status;
         }
         ERR_pop_to_mark();
@@ -155,54 +156,81 @@ static enum p11_status list_slots(struct p11_op *op, struct p11_slot **slots, si
         status = p11_module_reinit(op, generation);
         if (status != P11_OK)
             return status;
-        p11_op_pause(op, wait_ms);
-        wait_ms = wait_ms < 640 ? wait_ms * 2 : wait_ms;
     }
+}
+
+/* The slots among them that match, in their order; the number of those not initialised. */
+static size_t pick(struct p11_op *op, const struct p11_uri *uri, struct p11_slot *slots,
+                   size_t *count)
+{
+    const struct p11_uri *names = uri;
+    size_t blank = 0;
+    size_t kept = 0;
+
+    if ((uri == NULL || !uri->has_token) && op->ctx->token != NULL)
+        names = op->ctx->token;
+    for (size_t i = 0; i < *count; i++) {
+        if ((names != NULL && !p11_slot_matches(op, names, &slots[i])) ||
+            (uri != NULL && uri != names && !p11_slot_matches(op, uri, &slots[i])))
+            continue;
+        if ((slots[i].token_info.flags & CKF_TOKEN_INITIALIZED) == 0)
+            blank++;
+        else
+            slots[kept++] = slots[i];
+    }
+    *count = kept;
+    return blank;
+}
+
+/* A listing that is kept serves if a token in it matches; that none does is said of a fresh one. */
+static enum p11_status matching_slots(struct p11_op *op, const struct p11_uri *uri,
+                                      struct p11_slot **slots, size_t *count)
+{
+    size_t all = 0;
+    size_t blank = 0;
+
+    for (int fresh = 0; fresh < 2; fresh++) {
+        enum p11_status status;
+
+        OPENSSL_free(*slots);
+        *slots = NULL;
+        status = list_slots(op, fresh == 1, slots, count);
+        if (status != P11_OK)
+            return status;
+        all = *count;
+        blank = pick(op, uri, *slots, count);
+        if (*count != 0)
+            return P11_OK;
+    }
+    return p11_fail(op, P11_E_NO_TOKEN, "%s",
+                    blank != 0 ? "the token that matches is not initialised"
+                    : all == 0 ? "the module shows no token at all"
+                               : "no token matches");
 }
 
 enum p11_status p11_tokens_match(struct p11_op *op, const struct p11_uri *uri,
                                  struct p11_token ***result, size_t *result_count)
 {
-    const struct p11_uri *names = uri;
     struct p11_slot *slots = NULL;
     struct p11_token **tokens = NULL;
-    size_t slot_count = 0;
     size_t count = 0;
-    bool blank = false;
     enum p11_status status;
 
     *result = NULL;
     *result_count = 0;
-    if ((uri == NULL || !uri->has_token) && op->ctx->token != NULL)
-        names = op->ctx->token;
     status = p11_module_get(op);
     if (status == P11_OK)
-        status = list_slots(op, &slots, &slot_count);
+        status = matching_slots(op, uri, &slots, &count);
     if (status != P11_OK)
         goto out;
-    tokens = OPENSSL_zalloc((slot_count + 1) * sizeof(struct p11_token *));
-    if (tokens == NULL) {
+    tokens = OPENSSL_zalloc(count * sizeof(struct p11_token *));
+    if (tokens == NULL)
         status = p11_fail(op, P11_E_MEMORY, "out of memory");
-        goto out;
+    for (size_t i = 0; i < count && status == P11_OK; i++) {
+        tokens[i] = token_get(op->module, &slots[i]);
+        status = tokens[i] != NULL ? token_meet(op, tokens[i], &slots[i])
+                                   : p11_fail(op, P11_E_MEMORY, "out of memory");
     }
-    for (size_t i = 0; i < slot_count && status == P11_OK; i++) {
-        if ((names != NULL && !p11_slot_matches(op, names, &slots[i])) ||
-            (uri != NULL && uri != names && !p11_slot_matches(op, uri, &slots[i])))
-            continue;
-        if ((slots[i].token_info.flags & CKF_TOKEN_INITIALIZED) == 0) {
-            blank = true;
-            continue;
-        }
-        tokens[count] = token_get(op->module, &slots[i]);
-        status = tokens[count] != NULL ? token_meet(op, tokens[count], &slots[i])
-                                       : p11_fail(op, P11_E_MEMORY, "out of memory");
-        count++;
-    }
-    if (status == P11_OK && count == 0)
-        status = p11_fail(op, P11_E_NO_TOKEN, "%s",
-                          blank             ? "the token that matches is not initialised"
-                          : slot_count == 0 ? "the module shows no token at all"
-                                            : "no token matches");
 out:
     OPENSSL_free(slots);
     if (status == P11_OK) {
@@ -232,7 +260,7 @@ enum p11_status p11_token_locate(struct p11_op *op, CK_SLOT_ID *slot)
 {
     struct p11_slot *slots = NULL;
     size_t count = 0;
-    enum p11_status status = p11_slots_list(op, &slots, &count);
+    enum p11_status status = p11_slots_list(op, true, &slots, &count);
 
     if (status != P11_OK)
         return status;
