@@ -32,7 +32,6 @@ enum p11_status p11_module_get(struct p11_op *op)
             if (ctx->module_init_args != NULL)
                 module->init_args = OPENSSL_strdup(ctx->module_init_args);
             module->socket = strstr(module->path, "p11-kit-client") != NULL;
-            module->fork_deadline_ms = ctx->deadline_ms;
             atomic_init(&module->generation, 1);
             pthread_mutex_init(&module->lock, NULL);
             p11_cond_init(&module->cond);
@@ -40,6 +39,8 @@ enum p11_status p11_module_get(struct p11_op *op)
             p11_modules = module;
         }
     }
+    if (module != NULL) /* of the context that searched last, as the bound of a token's sessions */
+        module->fork_deadline_ms = ctx->deadline_ms;
     pthread_mutex_unlock(&p11_registry);
     if (module == NULL || module->path == NULL)
         return p11_fail(op, P11_E_MEMORY, "out of memory");

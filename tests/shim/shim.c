@@ -39,8 +39,11 @@ static bool intercept(enum shim_function function, CK_RV *rv)
         return true;
     }
     if (function == SHIM_C_OpenSession) {
+        /* Counted before the call, so that two at once do not exceed the limit. */
         int64_t limit = atomic_load(&state->limit);
-        if (limit > 0 && atomic_load(&state->sessions) >= limit) {
+        int64_t now = atomic_fetch_add(&state->sessions, 1) + 1;
+        if (limit > 0 && now > limit) {
+            atomic_fetch_sub(&state->sessions, 1);
             *rv = CKR_SESSION_COUNT;
             return true;
         }
@@ -48,10 +51,13 @@ static bool intercept(enum shim_function function, CK_RV *rv)
     return false;
 }
 
-static void account(enum shim_function function)
+static void account(enum shim_function function, CK_RV rv)
 {
-    if (function == SHIM_C_OpenSession) {
-        int64_t now = atomic_fetch_add(&state->sessions, 1) + 1;
+    if (rv != CKR_OK) {
+        if (function == SHIM_C_OpenSession)
+            atomic_fetch_sub(&state->sessions, 1);
+    } else if (function == SHIM_C_OpenSession) {
+        int64_t now = atomic_load(&state->sessions);
         int64_t most = atomic_load(&state->sessions_max);
         while (now > most && !atomic_compare_exchange_weak(&state->sessions_max, &most, now))
             ;
@@ -62,15 +68,140 @@ static void account(enum shim_function function)
     }
 }
 
+/* ---- what SoftHSM cannot show ---- */
+
+static char path_pin[64]; /* what is typed in on the device; SHIM_PIN */
+
+/*
+ * The answer of a token that is out of its slot. Its sessions died with it: those behind are closed
+ * when it is seen to be away.
+ */
+static bool token_away(CK_SLOT_ID slot, CK_RV *rv)
+{
+    if (atomic_load(&state->away) == 0)
+        return false;
+    (void)real->C_CloseAllSessions(slot);
+    atomic_store(&state->sessions, 0);
+    *rv = CKR_TOKEN_NOT_PRESENT;
+    return true;
+}
+
+static CK_RV away_C_GetSlotList(unsigned char present, CK_SLOT_ID *list, unsigned long *count)
+{
+    if (present && atomic_load(&state->away) != 0) {
+        *count = 0;
+        return CKR_OK;
+    }
+    return real->C_GetSlotList(present, list, count);
+}
+
+static CK_RV away_C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
+{
+    CK_RV rv = real->C_GetSlotInfo(slot, info);
+
+    if (rv == CKR_OK && atomic_load(&state->away) != 0)
+        info->flags &= ~(CK_FLAGS)CKF_TOKEN_PRESENT;
+    return rv;
+}
+
+static CK_RV away_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
+{
+    CK_RV rv = CKR_OK;
+
+    if (token_away(slot, &rv))
+        return rv;
+    rv = real->C_GetTokenInfo(slot, info);
+    if (rv == CKR_OK && atomic_load(&state->path) != 0)
+        info->flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
+    return rv;
+}
+
+static CK_RV away_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
+                                CK_SESSION_HANDLE *session)
+{
+    CK_RV rv = CKR_OK;
+
+    return token_away(slot, &rv) ? rv : real->C_OpenSession(slot, flags, app, notify, session);
+}
+
+/* SoftHSM has one PIN: the session tells whether the context login is due. */
+static _Atomic CK_SESSION_HANDLE login_due;
+
+static CK_RV path_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *pin,
+                          unsigned long n)
+{
+    const char *right = getenv("SHIM_PIN");
+
+    if (atomic_load(&state->path) != 0) {
+        if (pin != NULL)
+            return CKR_ARGUMENTS_BAD;
+        snprintf(path_pin, sizeof path_pin, "%s", right != NULL ? right : "");
+        pin = (unsigned char *)path_pin;
+        n = strlen(path_pin);
+    }
+    if (user != CKU_CONTEXT_SPECIFIC)
+        return real->C_Login(session, user, pin, n);
+    if (atomic_load(&login_due) != session)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if (right == NULL || pin == NULL || n != strlen(right) || memcmp(pin, right, n) != 0)
+        return CKR_PIN_INCORRECT;
+    atomic_store(&login_due, 0);
+    atomic_fetch_add(&state->context_logins, 1);
+    return CKR_OK;
+}
+
+static CK_RV always_C_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                        CK_ATTRIBUTE *attributes, unsigned long n)
+{
+    CK_RV rv = real->C_GetAttributeValue(session, object, attributes, n);
+
+    for (unsigned long i = 0; atomic_load(&state->always) != 0 && i < n; i++)
+        if (attributes[i].type == CKA_ALWAYS_AUTHENTICATE && attributes[i].ulValueLen == 1)
+            *(CK_BBOOL *)attributes[i].pValue = CK_TRUE;
+    return rv;
+}
+
+static CK_RV always_C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                               CK_OBJECT_HANDLE key)
+{
+    CK_RV rv = real->C_SignInit(session, mechanism, key);
+
+    if (rv == CKR_OK && atomic_load(&state->always) != 0)
+        atomic_store(&login_due, session);
+    return rv;
+}
+
+static CK_RV always_C_Sign(CK_SESSION_HANDLE session, unsigned char *data, unsigned long n,
+                           unsigned char *signature, unsigned long *size)
+{
+    if (atomic_load(&state->always) != 0 && atomic_load(&login_due) == session)
+        return CKR_USER_NOT_LOGGED_IN;
+    return real->C_Sign(session, data, n, signature, size);
+}
+
+static CK_FUNCTION_LIST behind; /* the module's functions, some of them with the above before */
+
+static void put_between(void)
+{
+    behind = *real;
+    behind.C_GetSlotList = away_C_GetSlotList;
+    behind.C_GetSlotInfo = away_C_GetSlotInfo;
+    behind.C_GetTokenInfo = away_C_GetTokenInfo;
+    behind.C_OpenSession = away_C_OpenSession;
+    behind.C_Login = path_C_Login;
+    behind.C_GetAttributeValue = always_C_GetAttributeValue;
+    behind.C_SignInit = always_C_SignInit;
+    behind.C_Sign = always_C_Sign;
+}
+
 #define X(name, declaration, call)                                                                 \
     static CK_RV shim_##name declaration                                                           \
     {                                                                                              \
         CK_RV rv = CKR_OK;                                                                         \
         if (intercept(SHIM_##name, &rv))                                                           \
             return rv;                                                                             \
-        rv = real->name call;                                                                      \
-        if (rv == CKR_OK)                                                                          \
-            account(SHIM_##name);                                                                  \
+        rv = behind.name call;                                                                     \
+        account(SHIM_##name, rv);                                                                  \
         return rv;                                                                                 \
     }
 SHIM_FUNCTIONS(X)
@@ -136,6 +267,7 @@ static void load(void)
     }
     if (real == NULL)
         return;
+    put_between();
     ours = *real;
 #define X(name, declaration, call) ours.name = shim_##name;
     SHIM_FUNCTIONS(X)
