@@ -172,6 +172,7 @@ static void print_table(struct device *device, const struct row *rows, size_t co
     }
     print_batches(s, now);
     printf("\nPolicy file  %s\n", s->policy_name[0] != '\0' ? s->policy_name : "none");
+    device_policy_print(device);
     printf("Chain file   %s\n", s->chain_name[0] != '\0' ? s->chain_name : "none");
     print_crls(device, now);
     printf("Last sync    %s\n", s->last_sync != 0 ? unix_text(s->last_sync, at) : "never");
@@ -221,6 +222,7 @@ static void print_json(struct device *device, const struct row *rows, size_t cou
         json_string(&json, "applicationKey", s->key);
     }
     json_string(&json, "policyFile", s->policy_name);
+    device_policy_json(device, &json);
     json_string(&json, "chainFile", s->chain_name);
     if (device->trust != NULL) {
         verify_crl_json(device->trust, &json, now);

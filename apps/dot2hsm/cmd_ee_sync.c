@@ -125,6 +125,8 @@ static int one_round(struct sync *sync, int64_t *due)
     if (code == APP_OK)
         code = device_check_enrollment(device);
     if (code == APP_OK)
+        code = device_policy_version(device);
+    if (code == APP_OK)
         code = device_provision(device, due);
     if (code == APP_OK) {
         device->state.last_sync = (int64_t)time(NULL);

@@ -321,6 +321,7 @@ int cmd_lab(int argc, char **argv)
     static const struct command commands[] = {
         {"init", "make a complete test PKI in a directory", lab_init},
         {"run", "the CAs behind its RA: answer requests", lab_run},
+        {"policy", "a local policy file with given values", lab_policy},
         {"crl", "a CRL that revokes certificates", lab_crl},
     };
 

@@ -30,6 +30,7 @@ static const struct app_conf_key conf_keys[] = {
     {"ee", "renew-before"},
     {"ee", "hook"},
     {"ee", "crl-url"},
+    {"ee", "policy-signer"},
 };
 
 int command_usage(void)

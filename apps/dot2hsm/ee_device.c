@@ -121,6 +121,7 @@ int device_configure(struct device *device)
         {&device->response_token, "response-token", false},
         {&device->hook, "hook", false},
         {&device->crl_url, "crl-url", false},
+        {&device->policy_signer, "policy-signer", false},
     };
     const char *dir;
 
@@ -150,6 +151,7 @@ int device_configure(struct device *device)
         number(device, "connect-timeout", 3600, &device->config.connect_timeout) != APP_OK ||
         number(device, "stall-timeout", 3600, &device->config.stall_timeout) != APP_OK)
         return APP_USAGE;
+    device->renew_before_set = setting(device, "renew-before") != NULL;
     if (device->response_token == NULL)
         device->response_token = device->application_token;
     return choices(device) == APP_OK ? kinds(device) : APP_USAGE;

@@ -24,6 +24,7 @@
 #define DOT2HSM_APPS_DOT2HSM_EE_DEVICE_H
 
 #include "apps/app.h"
+#include "apps/dot2hsm/json.h"
 #include "protocol/ee/ee.h"
 
 #define DEVICE_PATH 4096
@@ -83,7 +84,8 @@ struct device_state {
     struct device_batch batches[DEVICE_BATCHES];
     unsigned batch_count;
     char policy_name[256], chain_name[256];
-    unsigned changed; /* what the hook has not been told yet */
+    char request_policy[64]; /* of the policy that the application request was made under */
+    unsigned changed;        /* what the hook has not been told yet */
     unsigned failure_count;
     int64_t failures[DEVICE_FAILURES]; /* Unix times of the last ones, oldest first */
     unsigned in_a_row;                 /* failures since the last success */
@@ -97,8 +99,10 @@ struct device {
     char *dir;
     const char *anchors, *certificates, *ra_path, *certificate_path, *key_uri;
     const char *application_token, *response_token, *hook, *crl_url, *header;
-    unsigned renew_before;  /* hours */
-    unsigned seed_lifetime; /* days */
+    const char *policy_signer; /* the policy generator's certificate; NULL: TLS vouches */
+    unsigned renew_before;     /* hours */
+    bool renew_before_set;     /* else the policy's overlap, if there is one */
+    unsigned seed_lifetime;    /* days */
     bool wants[DEVICE_KINDS];
     bool explicit_enrollment;
     struct ee_config config;
@@ -234,6 +238,23 @@ int device_request_find(struct device *device, enum device_kind kind, device_loo
                         char *output, bool *found);
 /* Seconds after certDLTime after which a file that did not come is no longer waited for. */
 #define DEVICE_GIVE_UP 86400
+
+/* ---- ee_policy.c ---- */
+/* May this policy file be installed? Signature, RA, and not older than the one installed. */
+int device_policy_check(struct device *device, const char *path);
+/* What the installed one says now; all zero and false if there is none. */
+bool device_policy(const struct device *device, struct scms_policy *policy);
+/* APP_REFUSED if it asks for an SCMS version that is not spoken here. */
+int device_policy_version(const struct device *device);
+/* Seconds before its end at which a certificate is renewed. */
+uint32_t device_renew_before(const struct device *device);
+/* Whether what a request is made of has changed since it was remembered (use case 13.3). */
+void device_policy_remember(struct device *device);
+bool device_policy_changed(const struct device *device);
+/* Is it longer ago than the policy allows that the files were fetched? */
+bool device_policy_overdue(const struct device *device);
+void device_policy_print(const struct device *device);
+void device_policy_json(const struct device *device, struct json *json);
 
 /* ---- ee_provision.c ---- */
 /*

@@ -64,32 +64,6 @@ static bool same_octets(const struct device *device, const char *a, const char *
     return same;
 }
 
-/* A ScmsFile of policies, or one that is signed (protocol part 3, row 16). */
-static int check_policy(struct device *device, const char *path)
-{
-    coer_arena *arena = coer_arena_new();
-    struct coer_error error = {0};
-    char line[COER_PATH_SIZE + 160];
-    uint8_t *octets = NULL;
-    size_t size = 0;
-    void *value = NULL;
-    int code = app_file_read(path, INPUT_MAX, &octets, &size);
-
-    (void)device;
-    if (code == APP_OK) {
-        const asn_TYPE_descriptor_t *type =
-            size > 0 && octets[0] == 3 ? &asn_DEF_Ieee1609Dot2Data : &asn_DEF_ScmsFile;
-
-        if (arena == NULL || coer_decode(arena, type, octets, size, &value, &error) != COER_OK) {
-            app_error("the policy file: %s", coer_error_format(&error, line, sizeof(line)));
-            code = APP_REFUSED;
-        }
-    }
-    coer_arena_free(arena);
-    OPENSSL_free(octets);
-    return code;
-}
-
 /* What of it does not chain to an anchor is left out; the trust itself is loaded anew after it. */
 static int check_chain(struct device *device, const char *path)
 {
@@ -229,7 +203,7 @@ int device_sync_files(struct device *device)
 {
     static const struct file policy = {"the policy file", "/download/policy/local",
                                        "policy.oer",      "policy.new",
-                                       DEVICE_POLICY,     check_policy};
+                                       DEVICE_POLICY,     device_policy_check};
     static const struct file chain = {"the chain file", "/download/local-certificate-chain",
                                       "chain.oer",      "chain.new",
                                       DEVICE_CHAIN,     check_chain};

@@ -29,7 +29,7 @@ bool device_wants_certificate(struct device *device, char *why, size_t size)
         snprintf(why, size, "the application certificate ended at %s", text);
     } else if (device_revoked(device, cert, NULL, 0)) {
         snprintf(why, size, "the application certificate is revoked");
-    } else if (dot2_cert_end(cert) - now <= (uint64_t)device->renew_before * 3600) {
+    } else if (dot2_cert_end(cert) - now <= device_renew_before(device)) {
         snprintf(why, size, "the application certificate ends at %s", text);
     } else {
         snprintf(why, size, "the application certificate is valid until %s", text);
@@ -138,9 +138,15 @@ static int application_step(struct device *device, int64_t *due)
         device_request_forget(device, DEVICE_APPLICATION);
         code = device_state_save(device);
     }
+    if (code == APP_OK && request->id[0] != '\0' && device_policy_changed(device)) {
+        app_error("the policy has changed since the request was made; it is made anew");
+        device_request_forget(device, DEVICE_APPLICATION);
+        code = device_state_save(device);
+    }
     if (code == APP_OK && request->id[0] == '\0') {
         if (!device_wants_certificate(device, why, sizeof(why)))
             return APP_OK;
+        device_policy_remember(device);
         code = device_request_new(device, DEVICE_APPLICATION);
     }
     if (code == APP_OK && request->acked[0] == '\0')

@@ -49,7 +49,7 @@ struct number_field {
     int64_t *value;
 };
 
-#define TEXTS 6
+#define TEXTS 7
 #define NUMBERS 4
 
 struct fields {
@@ -66,8 +66,13 @@ struct fields {
 static void fields_of(struct device_state *s, struct fields *f)
 {
     const struct text_field texts[TEXTS] = {
-        TEXT("certificate", certificate), TEXT("key", key),          TEXT("obsolete", obsolete),
-        TEXT("policy", policy_name),      TEXT("chain", chain_name), TEXT("last-error", last_error),
+        TEXT("certificate", certificate),
+        TEXT("key", key),
+        TEXT("obsolete", obsolete),
+        TEXT("policy", policy_name),
+        TEXT("chain", chain_name),
+        TEXT("last-error", last_error),
+        TEXT("request-policy", request_policy),
     };
     const struct number_field numbers[NUMBERS] = {
         {"changed", &f->changed},

@@ -119,7 +119,20 @@ int lab_crl_make(struct lab *lab);
 /* `dot2hsm lab crl` */
 int lab_crl(int argc, char **argv);
 
+/* A lab that is there: libctx, crypto, arena, and certificate and key of one authority. */
+int lab_open(struct lab *lab, const char *dir, enum lab_cert which);
+void lab_close(struct lab *lab);
+
 /* ---- lab_policy.c ---- */
+struct lab_policy {
+    unsigned validity, overlap, interval; /* hours; interval 0: not in the file */
+    unsigned scms_version;
+    unsigned next_validity; /* hours, from next_start (Time32) on; 0: it stays */
+    uint32_t next_start, generated;
+    const char *host;
+};
 int lab_make_policy(struct lab *lab);
+/* `dot2hsm lab policy` */
+int lab_policy(int argc, char **argv);
 
 #endif

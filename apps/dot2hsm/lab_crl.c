@@ -222,9 +222,8 @@ int lab_crl_make(struct lab *lab)
 
 /* ---- the command ---- */
 
-static int open_lab(struct job *job, const char *dir)
+int lab_open(struct lab *lab, const char *dir, enum lab_cert which)
 {
-    struct lab *lab = &job->lab;
     char path[LAB_PATH], *absolute = realpath(dir, NULL);
     int code;
 
@@ -240,12 +239,23 @@ static int open_lab(struct job *job, const char *dir)
     if (code == APP_OK && lab->arena == NULL)
         code = APP_REFUSED;
     if (code == APP_OK)
-        code = command_certificate(lab->crypto, lab_path(lab, lab_cert_file(LAB_ROOT), path),
-                                   &lab->certs[LAB_ROOT]);
+        code = command_certificate(lab->crypto, lab_path(lab, lab_cert_file(which), path),
+                                   &lab->certs[which]);
     if (code == APP_OK)
-        code = app_key_open(lab->libctx, lab_path(lab, lab_cert_key_file(LAB_ROOT), path),
-                            &lab->keys[LAB_ROOT].key);
+        code = app_key_open(lab->libctx, lab_path(lab, lab_cert_key_file(which), path),
+                            &lab->keys[which].key);
     return code;
+}
+
+void lab_close(struct lab *lab)
+{
+    for (int i = 0; i < LAB_CERTS; i++) {
+        dot2_cert_free(lab->certs[i]);
+        lab_key_clear(&lab->keys[i]);
+    }
+    coer_arena_free(lab->arena);
+    dot2_crypto_free(lab->crypto);
+    OSSL_LIB_CTX_free(lab->libctx);
 }
 
 static int read_revoked(struct job *job, char **paths, int count)
@@ -336,16 +346,12 @@ int lab_crl(int argc, char **argv)
     }
     if (job.next == 0)
         job.next = job.issued + 86400;
-    code = open_lab(&job, argv[optind]);
+    code = lab_open(&job.lab, argv[optind], LAB_ROOT);
     if (code == APP_OK)
         code = read_revoked(&job, argv + optind + 1, argc - optind - 1);
     if (code == APP_OK)
         code = make(&job);
     clear(&job);
-    dot2_cert_free(job.lab.certs[LAB_ROOT]);
-    lab_key_clear(&job.lab.keys[LAB_ROOT]);
-    coer_arena_free(job.lab.arena);
-    dot2_crypto_free(job.lab.crypto);
-    OSSL_LIB_CTX_free(job.lab.libctx);
+    lab_close(&job.lab);
     return code;
 }

@@ -2,9 +2,12 @@
  * The local policy file of a lab: a few of the policies of the SCMS, countersigned by the lab's
  * policy generator.
  */
+#include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/dot2hsm/commands.h"
 #include "apps/dot2hsm/lab.h"
 #include "apps/dot2hsm/support.h"
 
@@ -114,8 +117,21 @@ static void hours(Duration_t *duration, long value)
     duration->choice.hours = value;
 }
 
+static bool next_validity(const struct lab *lab, const struct lab_policy *values,
+                          TemporalSeriesOfRseApplicationCertValidity_t *series)
+{
+    RseApplicationCertValidityInterval_t *next = coer_arena_alloc(lab->arena, sizeof(*next));
+
+    if (next == NULL ||
+        !coer_integer_set(lab->arena, &next->startTime, (uint64_t)values->next_start * 1000000))
+        return false;
+    hours(&next->rseApplicationCertValidity, (long)values->next_validity);
+    return coer_list_add(lab->arena, &series->intervals, next);
+}
+
 /* The published validity of application certificates, and what a request may be old. */
-static bool global_policy(const struct lab *lab, GlobalPolicyData_t *policy)
+static bool global_policy(const struct lab *lab, const struct lab_policy *values,
+                          GlobalPolicyData_t *policy)
 {
     TemporalSeriesOfScmsVersion_t *version = coer_arena_alloc(lab->arena, sizeof(*version));
     TemporalSeriesOfMaxCertRequestAge_t *age = coer_arena_alloc(lab->arena, sizeof(*age));
@@ -127,8 +143,21 @@ static bool global_policy(const struct lab *lab, GlobalPolicyData_t *policy)
     if (version == NULL || age == NULL || validity == NULL || overlap == NULL)
         return false;
     hours(&age->initialMaxCertRequestAge, 24);
-    hours(&validity->initialRseApplicationCertValidity, 169);
-    hours(&overlap->initialRseApplicationCertOverlap, 1);
+    hours(&validity->initialRseApplicationCertValidity, (long)values->validity);
+    hours(&overlap->initialRseApplicationCertOverlap, (long)values->overlap);
+    version->initialScmsVersion = coer_long(lab->arena, (long)values->scms_version);
+    if (version->initialScmsVersion == NULL ||
+        (values->next_validity != 0 && !next_validity(lab, values, validity)))
+        return false;
+    if (values->interval != 0) {
+        TemporalSeriesOfMaxGpfGccfRetrievalInterval_t *interval =
+            coer_arena_alloc(lab->arena, sizeof(*interval));
+
+        if (interval == NULL)
+            return false;
+        hours(&interval->initialMaxGpfGccfRetrievalInterval, (long)values->interval);
+        policy->temporalSeriesOfMaxGpfGccfRetrievalInterval = interval;
+    }
     policy->temporalSeriesOfScmsVersion = version;
     policy->temporalSeriesOfMaxCertRequestAge = age;
     policy->temporalSeriesOfRseApplicationCertValidity = validity;
@@ -147,12 +176,12 @@ static bool base_policy(const struct lab *lab, const char *id, uint64_t time64,
            countersign(lab, time64, file);
 }
 
-int lab_make_policy(struct lab *lab)
+static int make(struct lab *lab, const struct lab_policy *values, const char *out)
 {
     ScmsFile_t *file = coer_arena_alloc(lab->arena, sizeof(*file));
     TemporalSeriesOfCertsPerIPeriod_t *certs = coer_arena_alloc(lab->arena, sizeof(*certs));
     Hostname_t *host = coer_arena_alloc(lab->arena, sizeof(*host));
-    uint64_t time64 = (uint64_t)lab->start * 1000000;
+    uint64_t time64 = (uint64_t)values->generated * 1000000;
     LocalPolicyFile_t *local;
     CustomPolicyData_t *custom;
     uint8_t *octets = NULL;
@@ -169,15 +198,138 @@ int lab_make_policy(struct lab *lab)
     local = &file->content.choice.policy.choice.localPolicyFile;
     local->globalParameters.tbsData.policy.present = Policy_PR_custom;
     custom = &local->globalParameters.tbsData.policy.choice.custom;
-    coer_octets_view(host, lab->host, strlen(lab->host));
+    coer_octets_view(host, values->host, strlen(values->host));
     custom->requestingRaHostname = host;
     local->localParamters.tbsData.policy.present = Policy_PR_local;
     local->localParamters.tbsData.policy.choice.local.temporalSeriesOfCertsPerIPeriod = certs;
-    if (global_policy(lab, &custom->globalPolicy) &&
+    if (global_policy(lab, values, &custom->globalPolicy) &&
         base_policy(lab, "lab custom 1", time64, &local->globalParameters) &&
         base_policy(lab, "lab local 1", time64, &local->localParamters) &&
         encode(&asn_DEF_ScmsFile, file, &octets, &size))
-        result = lab_write(lab, LAB_POLICY_FILE, octets, size, 0644);
+        result = out != NULL ? app_file_write(out, octets, size, 0644)
+                             : lab_write(lab, LAB_POLICY_FILE, octets, size, 0644);
     free(octets);
     return result;
+}
+
+static const struct lab_policy published = {.validity = 169, .overlap = 1, .scms_version = 1};
+
+int lab_make_policy(struct lab *lab)
+{
+    struct lab_policy values = published;
+
+    values.generated = lab->start;
+    values.host = lab->host;
+    return make(lab, &values, NULL);
+}
+
+/* ---- the command ---- */
+
+static const char usage[] =
+    "Usage: dot2hsm lab policy [OPTION]... --out FILE DIR\n"
+    "Makes a local policy file of the lab in DIR, countersigned by its policy generator. Name it "
+    "in\n"
+    "policy-file of DIR/ra.conf and send dot2hsm-ra SIGHUP; a device asks by the file's name, so\n"
+    "that another policy needs another name.\n"
+    "FOR TESTS AND DEMONSTRATIONS ONLY.\n"
+    "\n"
+    "      --validity H        hours of an application certificate (default 169)\n"
+    "      --overlap H         hours before its end at which it is renewed (default 1)\n"
+    "      --interval H        hours after which files have to be fetched again\n"
+    "      --scms-version N    (default 1)\n"
+    "      --next-validity H   hours of an application certificate from --next-start on\n"
+    "      --next-start TIME   Time32, or 2026-11-23T00:00:00Z\n"
+    "      --generated TIME    generationTime (default: now)\n"
+    "      --host NAME         of the RA (default localhost)\n"
+    "  -o, --out FILE          the file\n"
+    "      --help              this text\n";
+
+static int take_hours(const char *text, unsigned max, unsigned *value)
+{
+    char *end = NULL;
+    unsigned long parsed = strtoul(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end != '\0' || parsed > max) {
+        app_error("\"%s\" is not a number up to %u", text, max);
+        return command_usage();
+    }
+    *value = (unsigned)parsed;
+    return APP_OK;
+}
+
+static int take_time(const char *text, uint32_t *time)
+{
+    if (dot2_time32_parse(text, time) == DOT2_OK)
+        return APP_OK;
+    app_error("\"%s\" is not a time", text);
+    return command_usage();
+}
+
+static int take_option(struct lab_policy *values, const char **out, int option, const char *value)
+{
+    switch (option) {
+    case 'v':
+        return take_hours(value, 65535, &values->validity);
+    case 'l':
+        return take_hours(value, 65535, &values->overlap);
+    case 'i':
+        return take_hours(value, 65535, &values->interval);
+    case 's':
+        return take_hours(value, 255, &values->scms_version);
+    case 'n':
+        return take_hours(value, 65535, &values->next_validity);
+    case 't':
+        return take_time(value, &values->next_start);
+    case 'g':
+        return take_time(value, &values->generated);
+    case 'H':
+        values->host = value;
+        return APP_OK;
+    case 'o':
+        *out = value;
+        return APP_OK;
+    default:
+        return command_usage();
+    }
+}
+
+int lab_policy(int argc, char **argv)
+{
+    static const struct option options[] = {{"validity", required_argument, NULL, 'v'},
+                                            {"overlap", required_argument, NULL, 'l'},
+                                            {"interval", required_argument, NULL, 'i'},
+                                            {"scms-version", required_argument, NULL, 's'},
+                                            {"next-validity", required_argument, NULL, 'n'},
+                                            {"next-start", required_argument, NULL, 't'},
+                                            {"generated", required_argument, NULL, 'g'},
+                                            {"host", required_argument, NULL, 'H'},
+                                            {"out", required_argument, NULL, 'o'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    struct lab_policy values = published;
+    struct lab lab = {.dir_option = NULL};
+    const char *out = NULL;
+    int c, code;
+
+    values.host = "localhost";
+    if (dot2_time32_now(&values.generated) != DOT2_OK)
+        return APP_REFUSED;
+    while ((c = getopt_long(argc, argv, "ho:", options, NULL)) != -1) {
+        if (c == 'h') {
+            fputs(usage, stdout);
+            return APP_OK;
+        }
+        code = take_option(&values, &out, c, optarg);
+        if (code != APP_OK)
+            return code;
+    }
+    if (argc - optind != 1 || out == NULL) {
+        app_error(out == NULL ? "--out is wanted" : "one DIR is wanted");
+        return command_usage();
+    }
+    code = lab_open(&lab, argv[optind], LAB_PG);
+    if (code == APP_OK)
+        code = make(&lab, &values, out);
+    lab_close(&lab);
+    return code;
 }

@@ -342,4 +342,34 @@ enum dot2_status scms_butterfly_private(const dot2_crypto *crypto,
                                         struct dot2_error *error);
 void scms_cert_response_clear(struct scms_cert_response *response);
 
+/* ---- policy.c: the local policy file ----------------------------------------------------------
+ */
+
+/* What of it a device or an RA goes by. Durations are seconds, 0 where the file says nothing. */
+struct scms_policy {
+    bool is_signed; /* a SignedLocalPolicyFile; else countersigned parts in a ScmsFile */
+    uint64_t global_generation; /* generationTime of the two parts, Time64 */
+    uint64_t local_generation;
+    bool has_host;
+    char ra_host[256]; /* requestingRaHostname */
+    uint32_t scms_version;
+    uint32_t rse_validity, rse_overlap; /* of application certificates */
+    uint32_t retrieval_interval;        /* MaxGpfGccfRetrievalInterval */
+    uint32_t max_request_age;           /* MaxCertRequestAge */
+};
+/*
+ * Reads a ScopedLocalPolicyFile or a SignedLocalPolicyFile; of each temporal series the value that
+ * holds at now (Time64). Verifies nothing. DOT2_E_DECODE, DOT2_E_MESSAGE, DOT2_E_TIME.
+ */
+enum dot2_status scms_policy_read(const uint8_t *octets, size_t size, uint64_t now,
+                                  struct scms_policy *policy, struct dot2_error *error);
+/*
+ * Is it signed by this certificate, which the trust has and leads to an anchor? As a whole, or each
+ * of its two parts by a countersignature with the hash of that part. DOT2_E_SIGNATURE,
+ * DOT2_E_SIGNER, and what dot2_signed_data_verify() answers.
+ */
+enum dot2_status scms_policy_verify(const dot2_crypto *crypto, dot2_trust *trust,
+                                    const dot2_cert *signer, uint32_t now, const uint8_t *octets,
+                                    size_t size, struct dot2_error *error);
+
 #endif

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# The local policy file in a device: whose it is, how old it is, what holds now, and that a request
+# is made anew when its parameters have changed before the download.
+set -euo pipefail
+. "$SOURCE_DIR/tests/ee/sync_lib.sh"
+"$BUILD_DIR/bin/dot2hsm" lab init "$work/other" >/dev/null
+sync_lab
+conf=$work/device.conf
+state=$lab/rse/state
+cp "$lab/rse.conf" "$conf"
+echo "policy-signer = $lab/trust/pg.oer" >>"$conf"
+ee() { "$dot2hsm" ee "$1" --config "$conf" "${@:2}"; }
+json() { python3 -c "import json; o=json.load(open('$work/out')); print($1)"; }
+number=1
+# serve LAB OPTION...: the RA has another policy file from now on.
+serve() {
+    number=$((number + 1))
+    "$dot2hsm" lab policy "${@:2}" --out "$work/policy_$number.oer" "$1"
+    put "$work/policy_$number.oer"
+}
+put() {
+    local before
+    sed -i "s#^policy-file.*#policy-file = $1#" "$lab/ra.conf"
+    before=$(grep -c event=reloaded "$work/ra.log" || true)
+    kill -HUP "$ra"
+    for _ in $(seq 200); do
+        [ "$(grep -c event=reloaded "$work/ra.log" || true)" = "$before" ] || return 0
+        sleep 0.05
+    done
+    fail "not reloaded"
+}
+at() { date -u -d "@$(($(date +%s) + $1))" +%Y-%m-%dT%H:%M:%SZ; }
+# refused TEXT: the sync fails, says so, and what is installed stays.
+refused() {
+    cp "$state/policy.oer" "$work/before.oer"
+    expect 1 ee sync
+    says "$1"
+    cmp "$state/policy.oer" "$work/before.oer" || fail "the policy was replaced"
+    sed -i '/^failure/d' "$state/state"
+}
+
+echo "- use case 13, step 13.3: another policy before the download, and the request is made anew"
+expect 0 ee sync
+[ "$(requests)" = 1 ] || fail "$(requests) requests"
+first=$(sed -n 's/^request //p' "$state/state")
+# The same values under a newer time: the request stays.
+serve "$lab" --generated "$(at -600)"
+sed -i 's/^download-time .*/download-time 4000000000/' "$state/state"
+expect 0 ee sync
+[ "$(sed -n 's/^request //p' "$state/state")" = "$first" ] || fail "another request for the same policy"
+cas_start
+for _ in $(seq 100); do
+    [ "$(ls "$lab/ra/download" | wc -l)" -lt 3 ] || break
+    sleep 0.05
+done
+serve "$lab" --validity 100 --overlap 2 --interval 24 --generated "$(at -500)"
+expect 0 ee sync --wait
+says "the policy has changed since the request was made"
+[ "$(requests)" = 2 ] || fail "$(requests) requests"
+[ -e "$state"/application-*.oer ] || fail "no certificate"
+
+echo "- status shows the values that are used"
+expect 0 ee status
+says "validity 100 h, overlap 2 h; renewed 2 h before the end"
+says "signature verified"
+says "fetched every 24 h at least"
+expect 0 ee status --json
+[ "$(json 'o["policy"]["renewBefore"]')" = 7200 ] || fail "$(cat "$work/out")"
+[ "$(json 'o["policy"]["filesOverdue"]')" = False ] || fail "$(cat "$work/out")"
+sed "s/^\[ee\]/[ee]\nrenew-before = 3/" "$conf" >"$work/configured.conf"
+expect 0 "$dot2hsm" ee status --config "$work/configured.conf" --json
+[ "$(json 'o["policy"]["renewBefore"]')" = 10800 ] || fail "$(cat "$work/out")"
+sed -i 's/^last-sync .*/last-sync 1700000000/' "$state/state"
+expect 0 ee status
+says "OVERDUE"
+
+echo "- the overlap decides when a certificate is renewed"
+serve "$lab" --validity 100 --overlap 300 --generated "$(at -400)"
+expect 0 ee sync
+expect 0 ee status --json
+[ "$(json '"download" in o["nextStep"] or "ask" in o["nextStep"]')" = True ] || fail "$(cat "$work/out")"
+
+echo "- a temporal series: the value that holds now, not one of the future"
+serve "$lab" --validity 50 --overlap 1 --next-validity 70 --next-start "$(at 3600)" --generated "$(at -300)"
+expect 0 ee sync --wait
+expect 0 ee status --json
+[ "$(json 'o["policy"]["rseApplicationCertValidity"]')" = 180000 ] || fail "$(cat "$work/out")"
+serve "$lab" --validity 50 --overlap 1 --next-validity 70 --next-start "$(at -3600)" --generated "$(at -200)"
+expect 0 ee sync --wait
+expect 0 ee status --json
+[ "$(json 'o["policy"]["rseApplicationCertValidity"]')" = 252000 ] || fail "$(cat "$work/out")"
+
+echo "- refused: an older one, another RA's, another generator's, an altered one, none at all"
+serve "$lab" --generated "$(at -1000)"
+refused "older than the one installed"
+serve "$lab" --host ra.example.com
+refused "is for another RA"
+serve "$work/other"
+refused "the policy file"
+serve "$lab" --validity 50
+python3 - "$work/policy_$number.oer" "$work/altered.oer" <<'END'
+import sys
+data = open(sys.argv[1], 'rb').read()
+at = data.index(b'\x84\x00\x32')                # 50 hours
+open(sys.argv[2], 'wb').write(data[:at] + b'\x84\x00\x33' + data[at + 3:])
+END
+put "$work/altered.oer"
+refused "is not that of the policy"
+cp "$lab/trust/pg.oer" "$work/false.oer"
+put "$work/false.oer"
+refused "the policy file"
+cp "$lab/ra/local_certificate_chains_01_01.oer" "$work/chain_as_policy.oer"
+put "$work/chain_as_policy.oer"
+refused "is not a local policy file"
+
+echo "- without policy-signer the RA's TLS vouches, and status says so"
+sed -i '/^policy-signer/d' "$conf"
+put "$work/altered.oer"
+expect 0 ee sync --wait
+expect 0 ee status
+says "by the RA's TLS alone"
+echo "policy-signer = $lab/trust/ma.oer" >>"$conf"
+serve "$lab"
+refused "is not the policy's signer"
+sed -i '/^policy-signer/d' "$conf"
+
+echo "- another version of the SCMS: nothing is asked for"
+before=$(requests)
+serve "$lab" --scms-version 2
+rm "$state"/application-*.oer
+expect 1 ee sync
+says "version 2 of the SCMS"
+[ "$(requests)" = "$before" ] || fail "a request was made"
+
+expect 2 "$dot2hsm" lab policy "$lab"
+expect 2 "$dot2hsm" lab policy --out "$work/x" --validity x "$lab"
+expect 2 "$dot2hsm" lab policy --out "$work/x"
+echo "ok"
