@@ -60,6 +60,30 @@ static int judge(struct set *set, dot2_trust *trust, uint32_t time32, unsigned *
     return APP_OK;
 }
 
+bool device_chain_version(const char *path, unsigned *gccf, unsigned *lccf)
+{
+    coer_arena *arena = coer_arena_new();
+    const CertificateChainFiles_t *files;
+    uint8_t *octets = NULL;
+    size_t size = 0;
+    void *value = NULL;
+    bool ok = arena != NULL && app_file_read(path, INPUT_MAX, &octets, &size) == APP_OK &&
+              coer_decode(arena, &asn_DEF_ScmsFile, octets, size, &value, NULL) == COER_OK &&
+              ((const ScmsFile_t *)value)->content.present == ScmsFileContent_PR_cert_chain;
+
+    if (ok) {
+        files = &((const ScmsFile_t *)value)->content.choice.cert_chain;
+        ok = files->present == CertificateChainFiles_PR_localCertificateChainFile;
+        if (ok) {
+            *gccf = (unsigned)files->choice.localCertificateChainFile.version.gccfVersion;
+            *lccf = (unsigned)files->choice.localCertificateChainFile.version.lccfVersion;
+        }
+    }
+    coer_arena_free(arena);
+    OPENSSL_free(octets);
+    return ok;
+}
+
 int device_chain_load(const struct device *device, dot2_trust *trust, const char *path,
                       uint32_t time32, unsigned *added, unsigned *left)
 {

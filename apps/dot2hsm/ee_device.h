@@ -145,6 +145,9 @@ void device_ra_host(const struct device *device, char host[256]);
 int device_chain_load(const struct device *device, dot2_trust *trust, const char *path,
                       uint32_t time32, unsigned *added, unsigned *left);
 
+/* gccfVersion and lccfVersion of a local certificate chain file; false if it is none. */
+bool device_chain_version(const char *path, unsigned *gccf, unsigned *lccf);
+
 /* ---- ee_state.c ---- */
 /* The lock, without waiting: APP_REFUSED if another process has it. */
 int device_lock(struct device *device);

@@ -68,9 +68,19 @@ static bool same_octets(const struct device *device, const char *a, const char *
 static int check_chain(struct device *device, const char *path)
 {
     unsigned added = 0, left = 0;
+    unsigned gccf = 0, lccf = 0, gccf_before = 0, lccf_before = 0;
+    char installed[DEVICE_PATH];
     uint32_t now = 0;
     int code = APP_REFUSED;
 
+    if (device_has(device, "chain.oer") && device_chain_version(path, &gccf, &lccf) &&
+        device_chain_version(device_path(device, "chain.oer", installed), &gccf_before,
+                             &lccf_before) &&
+        (gccf < gccf_before || lccf < lccf_before)) {
+        app_error("the chain file: version %u.%u is older than the one installed, %u.%u", gccf,
+                  lccf, gccf_before, lccf_before);
+        return APP_REFUSED;
+    }
     if (dot2_time32_now(&now) == DOT2_OK)
         code = device_chain_load(device, device->trust, path, now, &added, &left);
     if (code == APP_OK && added == 0) {

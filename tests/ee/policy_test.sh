@@ -132,6 +132,35 @@ expect 1 ee sync
 says "version 2 of the SCMS"
 [ "$(requests)" = "$before" ] || fail "a request was made"
 
+echo "- a chain file of a lower version is refused, one of a higher is installed"
+serve "$lab" --generated "$(at 1)"
+# chain GCCF LCCF: the lab's chain file under these versions, and a name of its own.
+chain() {
+    python3 - "$lab/ra/local_certificate_chains_01_01.oer" "$work/chain_$1_$2.oer" "$1" "$2" <<'END'
+import sys
+data = bytearray(open(sys.argv[1], 'rb').read())
+assert data[1:3] == b'\x80\x81', data[:12].hex()
+assert data[4:8] == b'\0\1\0\1', data[:12].hex()
+data[4:8] = bytes([0, int(sys.argv[3]), 0, int(sys.argv[4])])
+open(sys.argv[2], 'wb').write(data)
+END
+    sed -i "s#^chain-file.*#chain-file = $work/chain_$1_$2.oer#" "$lab/ra.conf"
+    put "$work/policy_$number.oer"
+}
+chain 2 3
+expect 0 ee sync --wait
+cmp "$state/chain.oer" "$work/chain_2_3.oer" || fail "the chain file was not installed"
+for version in "2 2" "1 3"; do
+    chain $version
+    expect 1 ee sync
+    says "is older than the one installed, 2.3"
+    cmp "$state/chain.oer" "$work/chain_2_3.oer" || fail "the chain file was replaced"
+    sed -i '/^failure/d' "$state/state"
+done
+chain 2 4
+expect 0 ee sync
+cmp "$state/chain.oer" "$work/chain_2_4.oer" || fail "the chain file was not installed"
+
 expect 2 "$dot2hsm" lab policy "$lab"
 expect 2 "$dot2hsm" lab policy --out "$work/x" --validity x "$lab"
 expect 2 "$dot2hsm" lab policy --out "$work/x"
