@@ -15,7 +15,7 @@ void octets_clear(struct octets *octets)
     memset(octets, 0, sizeof *octets);
 }
 
-static void make_keys(struct posting *posting)
+void posting_make_keys(struct posting *posting)
 {
     struct lab *lab = posting->lab;
     struct dot2_error error = {0};
@@ -47,7 +47,7 @@ struct posting *posting_start(const struct ra_server_config *config)
 
     assert_non_null(posting);
     posting->lab = lab_new();
-    make_keys(posting);
+    posting_make_keys(posting);
     if (config != NULL)
         whole = *config;
     whole.keys = posting->keys;
@@ -59,7 +59,10 @@ void posting_stop(struct posting *posting)
 {
     struct lab *lab = posting->lab;
 
-    served_stop(posting->served);
+    if (posting->served->program != 0)
+        posting_program_stop(posting);
+    else
+        served_stop(posting->served);
     ra_keys_free(posting->keys);
     dot2_trust_free(posting->trust);
     lab_cert_clear(&posting->old);
@@ -78,8 +81,9 @@ struct lab_cert posting_device(struct posting *posting)
 }
 
 /* An x, near the one that is there, of which there is no point on P-256. */
-static void leave_curve(struct lab *lab, uint8_t point[33])
+void posting_leave_curve(struct posting *posting, uint8_t point[33])
 {
+    struct lab *lab = posting->lab;
     EVP_PKEY *key = NULL;
 
     do {
@@ -95,7 +99,7 @@ struct octets wish_tbs(struct posting *posting, const struct wish *wish)
     struct lab *lab = posting->lab;
     struct dot2_error error = {0};
     struct octets tbs = {NULL, 0};
-    EVP_PKEY *fresh = NULL, *response = lab_key(lab);
+    EVP_PKEY *fresh = NULL, *response;
     uint32_t now;
     enum dot2_status status;
     bool app;
@@ -105,19 +109,22 @@ struct octets wish_tbs(struct posting *posting, const struct wish *wish)
     app = wish->kind == 0 || wish->kind == SCMS_PROVISION_APP;
     assert_int_equal(dot2_time32_now(&now), DOT2_OK);
     fresh = wish->verify == NULL ? lab_key(lab) : NULL;
+    response = lab_key(lab);
     if (app) {
-        struct scms_app_request request = {.verify_key = fresh == NULL ? wish->verify : fresh,
-                                           .response_encryption_key = response,
-                                           .current_time = (uint32_t)((int64_t)now + wish->time),
-                                           .requested_start_time =
-                                               (uint32_t)((int64_t)now + wish->start)};
+        struct scms_app_request request = {
+            .verify_key = fresh == NULL ? wish->verify : fresh,
+            .cert_encryption_key = wish->cert_encryption,
+            .response_encryption_key = wish->response == NULL ? response : wish->response,
+            .current_time = (uint32_t)((int64_t)now + wish->time),
+            .requested_start_time = (uint32_t)((int64_t)now + wish->start)};
 
         status = scms_app_request_build(&request, &tbs.data, &tbs.size, &error);
     } else {
         struct scms_butterfly_request request = {
             .kind = wish->kind,
             .verify = {.seed_key = fresh == NULL ? wish->verify : fresh},
-            .response_encryption = {.seed_key = response},
+            .cert_encryption = {.seed_key = wish->cert_encryption},
+            .response_encryption = {.seed_key = wish->response == NULL ? response : wish->response},
             .current_time = (uint32_t)((int64_t)now + wish->time),
             .requested_start_time = (uint32_t)((int64_t)now + wish->start)};
 
@@ -133,7 +140,7 @@ struct octets wish_tbs(struct posting *posting, const struct wish *wish)
         assert_true(x[-1] == 0x82 || x[-1] == 0x83);
         point[0] = (uint8_t)(x[-1] & 3);
         memcpy(point + 1, x, 32);
-        leave_curve(lab, point);
+        posting_leave_curve(posting, point);
         memcpy(x, point + 1, 32);
     }
     EVP_PKEY_free(fresh);
@@ -225,8 +232,7 @@ void assert_ack(struct posting *posting, struct response *response, const struct
     SHA256(body->data, body->size, hash);
     assert_memory_equal(ack.request_hash, hash + 24, 8);
     assert_in_range(ack.download_time, now + 3600 - 5, now + 3600);
-    snprintf(url, sizeof url, "https://localhost:%u%s", ra_server_port(posting->served->server),
-             url_end);
+    snprintf(url, sizeof url, "https://localhost:%u%s", posting->served->port, url_end);
     assert_string_equal(ack.url, url);
     response_clear(response);
 }

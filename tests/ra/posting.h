@@ -28,15 +28,28 @@ struct posting {
 
 /* config may be NULL; keys are added to it. */
 struct posting *posting_start(const struct ra_server_config *config);
+/*
+ * The same with a process of dot2hsm-ra, whose store is spec; settings are lines of its section
+ * [ra]. lab->store is that store. posting_stop() asserts that it ends with 0.
+ */
+struct posting *posting_program(const char *spec, const char *settings);
+void posting_program_stop(struct posting *posting); /* by posting_stop() */
+/* What the program has logged from this octet on; free'd by the caller. */
+char *posting_program_log(const struct posting *posting, long from);
+void posting_make_keys(struct posting *posting);
+/* Another x of which there is no point on P-256. */
+void posting_leave_curve(struct posting *posting, uint8_t point[33]);
 void posting_stop(struct posting *posting);
 struct lab_cert posting_device(struct posting *posting); /* a new enrollment certificate */
 
 /* What a request differs in from a good one. */
 struct wish {
-    enum scms_provision kind; /* 0: SCMS_PROVISION_APP */
-    EVP_PKEY *verify;         /* NULL: a new one */
-    int64_t time, start;      /* seconds from now */
-    bool off_curve;           /* the verify key is none */
+    enum scms_provision kind;  /* 0: SCMS_PROVISION_APP */
+    EVP_PKEY *verify;          /* NULL: a new one */
+    EVP_PKEY *response;        /* likewise */
+    EVP_PKEY *cert_encryption; /* NULL: absent; not of pseudonyms */
+    int64_t time, start;       /* seconds from now */
+    bool off_curve;            /* the verify key is none */
 };
 struct octets wish_tbs(struct posting *posting, const struct wish *wish);
 struct octets signed_by(struct posting *posting, const struct lab_cert *device,

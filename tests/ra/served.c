@@ -40,6 +40,13 @@ static void *run(void *arg)
     return NULL;
 }
 
+void served_client(struct served *served)
+{
+    served->client = SSL_CTX_new_ex(served->lab->libctx, NULL, TLS_client_method());
+    assert_non_null(served->client);
+    SSL_CTX_set_session_cache_mode(served->client, SSL_SESS_CACHE_CLIENT);
+}
+
 struct served *served_start(struct lab *lab, const struct ra_server_config *config)
 {
     struct ra_server_config whole = {.stage = RA_STAGE_QA, .tolerance = UINT32_MAX};
@@ -66,9 +73,8 @@ struct served *served_start(struct lab *lab, const struct ra_server_config *conf
         ra_server_new(&whole, lab->crypto, served->tls, lab->trust, lab->store, text, sizeof text);
     if (served->server == NULL)
         fail_msg("%s", text);
-    served->client = SSL_CTX_new_ex(lab->libctx, NULL, TLS_client_method());
-    assert_non_null(served->client);
-    SSL_CTX_set_session_cache_mode(served->client, SSL_SESS_CACHE_CLIENT);
+    served->port = ra_server_port(served->server);
+    served_client(served);
     assert_int_equal(pthread_create(&served->thread, NULL, run, served), 0);
     served->running = true;
     return served;
@@ -140,7 +146,7 @@ void served_log_clear(struct served *served)
 int client_connect(struct served *served, int receive_buffer)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(ra_server_port(served->server)),
+                                  .sin_port = htons(served->port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval timeout = {.tv_sec = 20};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;

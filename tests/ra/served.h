@@ -11,7 +11,10 @@
 struct served {
     struct lab *lab;
     SSL_CTX *tls, *client;
-    ra_server *server;
+    ra_server *server; /* NULL: a dot2hsm-ra of its own (posting_program) */
+    pid_t program;
+    char log_path[96]; /* the program's */
+    uint16_t port;
     pthread_t thread;
     bool running;
     pthread_mutex_t lock;
@@ -21,6 +24,8 @@ struct served {
 
 /* config may be NULL; what it leaves open is QA, 127.0.0.1, two loops. */
 struct served *served_start(struct lab *lab, const struct ra_server_config *config);
+/* The client's side of it. */
+void served_client(struct served *served);
 /* Waits until the server has ended, which must not take longer than seconds. */
 void served_wait(struct served *served, unsigned seconds);
 void served_stop(struct served *served); /* and frees; the lab stays */
