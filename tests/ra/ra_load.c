@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static EVP_PKEY *device_key;
 static char tls_root[512];
 static const char *port_file;
 static int log_fd = -1;
-static volatile sig_atomic_t stop;
+static atomic_int stop; /* set by a signal, read by all threads */
 
 struct body {
     uint8_t *octets;

@@ -687,6 +687,133 @@ static void permission(void **state)
     posting_stop(posting);
 }
 
+/* ---- downloads: whose file, whose name, who asks ---- */
+
+static const struct download_service {
+    const char *path, *name, *file, *others, *missing, *foreign;
+    int missing_code;
+} downloads[] = {
+    {"/download/application-certificate", "application-certificate", "AB09281C9867DE53.zip",
+     "AB09281C9867DE54.zip", "AB09281C9867DE55.zip", "AB09281C9867DE53_1.zip",
+     SCMS_RA_NO_CERT_FILE_AVAILABLE},
+    {"/download/identity-certificate", "identity-certificate", "AB09281C9867DE53_F.zip",
+     "AB09281C9867DE54_F.zip", "AB09281C9867DE55_F.zip", "AB09281C9867DE53.zip",
+     SCMS_RA_NO_CERT_FILE_AVAILABLE},
+    {"/download/batch", "batch", "AB09281C9867DE53_1F.zip", "AB09281C9867DE54_1F.zip",
+     "AB09281C9867DE55_1F.zip", "AB09281C9867DE53_123456789.zip", SCMS_RA_NO_CERT_FILE_AVAILABLE},
+    {"/download/info", "info", "AB09281C9867DE53.info", "AB09281C9867DE54.info",
+     "AB09281C9867DE55.info", "AB09281C9867DE53.zip", SCMS_RA_NO_INFO_FILE_AVAILABLE},
+};
+
+struct asking {
+    struct posting *posting;
+    const struct download_service *service;
+    bool secured;
+};
+
+/* A name of its own: "request" is what a variable is called here. */
+static struct response download_with(struct served *served, const char *path, const char *headers)
+{
+    return request(served, "GET", path, headers);
+}
+
+/* By this device, for this file, so many seconds from now; flip: from the end of the signature. */
+static struct response ask(const struct asking *asking, const dot2_cert *cert, EVP_PKEY *key,
+                           const char *file, int64_t time, bool flip)
+{
+    struct posting *posting = asking->posting;
+    struct octets request = {NULL, 0};
+    struct response response;
+    char *value, header[9000];
+    uint32_t now;
+
+    assert_int_equal(dot2_time32_now(&now), DOT2_OK);
+    request.data = lab_request_octets(posting->lab, cert, key, (uint32_t)((int64_t)now + time),
+                                      file, &request.size);
+    if (flip)
+        request.data[request.size - 1] ^= 1;
+    if (asking->secured) {
+        struct octets plain_request = request;
+
+        request = secured_to(posting, posting->newest.cert, &plain_request);
+        octets_clear(&plain_request);
+    }
+    value = lab_base64(request.data, request.size);
+    snprintf(header, sizeof header, "Download-Req: %s\r\n", value);
+    response = download_with(posting->served, asking->service->path, header);
+    OPENSSL_free(value);
+    octets_clear(&request);
+    return response;
+}
+
+static void download_service(const struct asking *asking)
+{
+    struct posting *posting = asking->posting;
+    struct lab *lab = posting->lab;
+    const struct download_service *service = asking->service;
+    struct lab_cert black = posting_device(posting), owner = posting_device(posting),
+                    app = lab_issue(lab, &lab->eca,
+                                    &(struct lab_variant){
+                                        .start = -60, .application = true, .no_request = true});
+    const struct {
+        const struct lab_cert *who;
+        const char *file;
+        int64_t time;
+        bool flip;
+        int status, code;
+        const char *reason;
+    } cells[] = {
+        {&owner, service->others, 0, false, 404, service->missing_code, "file_of_another"},
+        {&owner, service->missing, 0, false, 404, service->missing_code, "file_unknown"},
+        {&owner, service->foreign, 0, false, 500, WRONG, "filename"},
+        {&owner, "../ra.conf", 0, false, 500, WRONG, "filename"},
+        {&owner, service->file, -6, false, 500, WRONG, "time"},
+        {&owner, service->file, 60, false, 500, WRONG, "time"},
+        {&owner, service->file, 0, true, 500, BAD_SIGNATURE, "signature"},
+        {&app, service->file, 0, false, 500, FAILED, "certificate"},
+        {&black, service->file, 0, false, 500, SCMS_RA_BLACKLISTED, "blacklisted"},
+    };
+    struct response response;
+
+    ra_file_unassign(lab->store, service->file);
+    ra_file_unassign(lab->store, service->others);
+    lab_file(lab, service->file, &owner, 10);
+    lab_file(lab, service->others, &lab->other, 10);
+    lab_blacklist(lab, black.cert, RA_BLACKLIST_HASHEDID8);
+    for (size_t i = 0; i < sizeof cells / sizeof cells[0]; i++) {
+        long from = log_size(posting);
+        char what[200];
+
+        snprintf(what, sizeof what, "%s %s of %s", service->name, cells[i].reason, cells[i].file);
+        response = ask(asking, cells[i].who->cert, cells[i].who->key, cells[i].file, cells[i].time,
+                       cells[i].flip);
+        assert_refusal(posting, &response, what, cells[i].status, cells[i].code);
+        assert_one_line(posting, from, what, service->name, cells[i].reason);
+    }
+    {
+        long from = log_size(posting);
+
+        response = ask(asking, owner.cert, owner.key, service->file, 0, false);
+        assert_int_equal(response.status, 200);
+        assert_pattern(&response, 0, 10);
+        response_clear(&response);
+        assert_true(logged_since(posting, from, "event=served"));
+    }
+    lab_cert_clear(&black);
+    lab_cert_clear(&owner);
+    lab_cert_clear(&app);
+}
+
+static void downloading(void **state)
+{
+    struct posting *posting = start("");
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof downloads / sizeof downloads[0]; i++)
+        download_service(&(struct asking){posting, &downloads[i / 2], i % 2 == 1});
+    posting_stop(posting);
+}
+
 /* ---- HTTP ---- */
 
 static void http_service(struct posting *posting, const struct service *service)
@@ -778,8 +905,9 @@ static int setup_prod(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {IN_QA(provisioning),   IN_QA(permission),   IN_QA(http),
-                                       IN_PROD(provisioning), IN_PROD(permission), IN_PROD(http)};
+    const struct CMUnitTest tests[] = {
+        IN_QA(provisioning),   IN_QA(permission),   IN_QA(http),   IN_QA(downloading),
+        IN_PROD(provisioning), IN_PROD(permission), IN_PROD(http), IN_PROD(downloading)};
 
     return STORE_LAB_RUN(tests);
 }
