@@ -125,6 +125,9 @@ const char *p11_ckr_hint(CK_RV rv)
         return "the token has no user PIN yet; the security officer has to set one";
     case CKR_TOKEN_NOT_RECOGNIZED:
         return "the token is not initialised, or not one that the module knows";
+    case CKR_DOMAIN_PARAMS_INVALID:
+    case CKR_CURVE_NOT_SUPPORTED:
+        return "the token does not know the curve";
     case CKR_SESSION_COUNT:
         return "the token has no session left";
     default:
@@ -166,6 +169,8 @@ enum p11_status p11_ckr_status(CK_RV rv)
     case CKR_USER_PIN_NOT_INITIALIZED:
         return P11_E_PIN;
     case CKR_MECHANISM_INVALID:
+    case CKR_DOMAIN_PARAMS_INVALID:
+    case CKR_CURVE_NOT_SUPPORTED:
     case CKR_KEY_FUNCTION_NOT_PERMITTED:
     case CKR_KEY_TYPE_INCONSISTENT:
     case CKR_FUNCTION_NOT_SUPPORTED:

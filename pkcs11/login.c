@@ -52,15 +52,20 @@ static void lose_login(struct p11_token *token, CK_RV rv)
 CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, CK_SESSION_HANDLE *session)
 {
     struct p11_token *token = op->token;
+    struct p11_pin *pin;
+    bool lost;
     CK_RV rv;
 
-    if (token->login_lost) {
+    pthread_mutex_lock(&token->lock);
+    lost = token->login_lost;
+    pin = token->logged_in ? token->pin : NULL; /* stays, for the token's busy flag is ours */
+    pthread_mutex_unlock(&token->lock);
+    if (lost) {
         op->call = "C_Login";
         return CKR_PIN_INCORRECT;
     }
-    if (token->logged_in)
-        p11_pin_lock(token->pin);
-    rv = open_and_login(op, slot, 0, token->logged_in ? token->pin : NULL, session);
+    p11_pin_lock(pin);
+    rv = open_and_login(op, slot, 0, pin, session);
     /* A PIN that was right and is not any more: it is not tried a second time either. */
     if (pin_refused(rv))
         lose_login(token, rv);

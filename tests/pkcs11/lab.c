@@ -61,6 +61,40 @@ void lab_token(const char *label)
     assert_int_equal(lab_run(argv), 0);
 }
 
+bool lab_is_softokn(void)
+{
+    const char *kind = getenv("LAB_TOKEN_KIND");
+
+    return kind != NULL && strcmp(kind, "softokn") == 0;
+}
+
+size_t lab_curves(void)
+{
+    return lab_is_softokn() ? 2 : 4;
+}
+
+/* NSS has its data base's place, and the token's name, from its argument of C_Initialize. */
+static const char *softokn_args(void)
+{
+    static char args[700];
+
+    snprintf(args, sizeof(args),
+             "configdir='sql:%s/tokens' certPrefix='' keyPrefix='' secmod='secmod.db' "
+             "dbTokenDescription='" LAB_TOKEN "' flags=",
+             lab_dir);
+    return args;
+}
+
+static void softokn_token(void)
+{
+    char directory[300];
+    const char *const argv[] = {
+        "certutil", "-N", "-d", directory, "-f", lab_file("pin", LAB_PIN "\n", 0600), NULL};
+
+    snprintf(directory, sizeof(directory), "sql:%s/tokens", lab_dir);
+    assert_int_equal(lab_run(argv), 0);
+}
+
 void lab_open(void)
 {
     const char *tmp = getenv("TMPDIR");
@@ -75,7 +109,10 @@ void lab_open(void)
              lab_dir);
     assert_int_equal(setenv("SOFTHSM2_CONF", lab_file("softhsm2.conf", text, 0600), 1), 0);
     lab_file("pin", LAB_PIN "\n", 0600);
-    lab_token(LAB_TOKEN);
+    if (lab_is_softokn())
+        softokn_token();
+    else
+        lab_token(LAB_TOKEN);
 }
 
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *ftw)
@@ -97,6 +134,10 @@ p11_ctx *lab_ctx(void (*change)(struct p11_config *config))
     struct p11_config config = {.module_path = LAB_MODULE, .pin_source = source};
     p11_ctx *ctx = NULL;
 
+    if (lab_is_softokn()) {
+        config.module_path = LAB_SOFTOKN;
+        config.module_init_args = softokn_args();
+    }
     snprintf(source, sizeof(source), "file:%s/pin", lab_dir);
     if (change != NULL)
         change(&config);
@@ -184,7 +225,8 @@ CK_FUNCTION_LIST *lab_cryptoki(void)
     void *handle;
 
     if (functions == NULL) {
-        handle = dlopen(LAB_MODULE, RTLD_NOW | RTLD_LOCAL); /* as the library: never closed */
+        /* As the library: never closed. */
+        handle = dlopen(lab_is_softokn() ? LAB_SOFTOKN : LAB_MODULE, RTLD_NOW | RTLD_LOCAL);
         assert_non_null(handle);
         *(void **)&get = dlsym(handle, "C_GetFunctionList");
         assert_non_null(get);

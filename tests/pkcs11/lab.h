@@ -17,13 +17,20 @@
 #include "pkcs11/p11.h"
 
 #define LAB_MODULE "/usr/lib/softhsm/libsofthsm2.so"
+#define LAB_SOFTOKN "libsoftokn3.so"
 #define LAB_PIN "123456"
 #define LAB_TOKEN "lab"
 
 extern char lab_dir[256];
 
-/* A directory with a SoftHSM configuration (in the environment), one token and pin files. */
+/*
+ * A directory with a SoftHSM configuration (in the environment), one token and pin files. With
+ * LAB_TOKEN_KIND=softokn in the environment the token is one of NSS.
+ */
 void lab_open(void);
+bool lab_is_softokn(void);
+/* How many of the four curves the token knows: NSS has no Brainpool. */
+size_t lab_curves(void);
 /* One more token with the same PIN. */
 void lab_token(const char *label);
 void lab_close(void);

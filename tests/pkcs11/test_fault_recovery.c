@@ -198,12 +198,12 @@ static void test_stuck_rebuild(void **state)
 
 #define STORMERS 16
 
+static p11_ctx *storm_ctx;
 static atomic_bool over;
 static atomic_uint succeeded;
 
 static void *storm(void *arg)
 {
-    p11_ctx *ctx = fault_ctx(NULL);
     p11_key *key = arg;
 
     while (!atomic_load(&over)) {
@@ -211,12 +211,12 @@ static void *storm(void *arg)
 
         if (lab_sign(key) == P11_OK)
             atomic_fetch_add(&succeeded, 1);
-        if (p11_key_open_uri(ctx, "pkcs11:token=lab;object=key", NULL, NULL, &opened) == P11_OK)
+        if (p11_key_open_uri(storm_ctx, "pkcs11:token=lab;object=key", NULL, NULL, &opened) ==
+            P11_OK)
             atomic_fetch_add(&succeeded, 1);
         p11_key_free(opened);
         ERR_clear_error();
     }
-    p11_ctx_free(ctx);
     return NULL;
 }
 
@@ -231,6 +231,7 @@ static void test_no_storm(void **state)
     (void)state;
     assert_int_equal(p11_key_open_uri(ctx, "pkcs11:token=lab;object=key", NULL, NULL, &key),
                      P11_OK);
+    storm_ctx = fault_ctx(NULL);
     atomic_store(&over, false);
     for (int i = 0; i < STORMERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, storm, key), 0);
@@ -260,6 +261,7 @@ static void test_no_storm(void **state)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     fault_signs(key);
     p11_key_free(key);
+    p11_ctx_free(storm_ctx);
     p11_ctx_free(ctx);
 }
 

@@ -36,7 +36,7 @@ static int set_up(void **state)
 
     lab_open();
     world_open(&fixture.world, "default", "dot2hsm");
-    for (size_t i = 0; i < CURVE_COUNT; i++) {
+    for (size_t i = 0; i < lab_curves(); i++) {
         fixture.keys[i] =
             lab_generate(fixture.world.libctx, curve_names[i], lab_uri(curve_names[i]), NULL);
         if (fixture.keys[i] == NULL)
@@ -53,7 +53,7 @@ static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
 
-    for (size_t i = 0; i < CURVE_COUNT; i++)
+    for (size_t i = 0; i < lab_curves(); i++)
         EVP_PKEY_free(fixture->keys[i]);
     EVP_PKEY_free(fixture->derives);
     world_close(&fixture->world);
@@ -85,7 +85,7 @@ static void token_keys_sign(void **state)
 {
     struct fixture *fixture = *state;
 
-    for (size_t i = 0; i < CURVE_COUNT; i++) {
+    for (size_t i = 0; i < lab_curves(); i++) {
         EVP_PKEY *found =
             lab_load(fixture->world.libctx, lab_uri(curve_names[i]), OSSL_STORE_INFO_PKEY);
         EVP_PKEY *keys[2] = {fixture->keys[i], found};
@@ -113,7 +113,7 @@ static void token_keys_give_p1363_and_ready_digests(void **state)
 {
     struct fixture *fixture = *state;
 
-    for (size_t i = 0; i < CURVE_COUNT; i++) {
+    for (size_t i = 0; i < lab_curves(); i++) {
         EVP_PKEY_CTX *ctx =
             EVP_PKEY_CTX_new_from_pkey(fixture->world.libctx, fixture->keys[i], NULL);
         OSSL_PARAM raw[] = {
@@ -205,7 +205,7 @@ static void private_halves_are_not_exported(void **state)
 {
     struct fixture *fixture = *state;
 
-    for (size_t i = 0; i < CURVE_COUNT; i++) {
+    for (size_t i = 0; i < lab_curves(); i++) {
         EVP_PKEY *key = fixture->keys[i];
         OSSL_PARAM *numbers = NULL;
         unsigned char *der = NULL;
@@ -247,7 +247,7 @@ static void token_keys_describe_themselves(void **state)
 {
     struct fixture *fixture = *state;
 
-    for (size_t i = 0; i < CURVE_COUNT; i++) {
+    for (size_t i = 0; i < lab_curves(); i++) {
         EVP_PKEY *key = fixture->keys[i], *copy = EVP_PKEY_dup(key), *parameters = EVP_PKEY_new();
         EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(fixture->world.libctx, key, NULL);
         BIO *out = BIO_new(BIO_s_mem());
@@ -302,7 +302,7 @@ static void token_keys_agree(void **state)
     struct fixture *fixture = *state;
     OSSL_LIB_CTX *libctx = fixture->world.libctx;
 
-    for (size_t i = 0; i < CURVE_COUNT; i++) {
+    for (size_t i = 0; i < lab_curves(); i++) {
         char uri[128];
         EVP_PKEY *key = NULL, *public = NULL;
         EVP_PKEY *peer = key_generate(libctx, "provider=default", curve_names[i]);
@@ -355,7 +355,7 @@ static void uris_that_name_no_key_or_several_are_errors(void **state)
     }
     /* The candidates are listed. */
     assert_null(lab_load(libctx, "pkcs11:token=" LAB_TOKEN, OSSL_STORE_INFO_PKEY));
-    assert_true(error_says("object=brainpoolP256r1"));
+    assert_true(error_says("object=secp384r1"));
     /* What is there is not made again; what is no curve of ours is not made at all. */
     assert_null(lab_generate(libctx, "P-256", lab_uri(curve_names[0]), NULL));
     assert_true(error_says("is there already"));
@@ -372,13 +372,13 @@ static void public_keys_and_listings(void **state)
 {
     struct fixture *fixture = *state;
     EVP_PKEY *public =
-        lab_load(fixture->world.libctx, lab_uri(curve_names[2]), OSSL_STORE_INFO_PUBKEY);
+        lab_load(fixture->world.libctx, lab_uri(curve_names[1]), OSSL_STORE_INFO_PUBKEY);
     OSSL_STORE_CTX *store = NULL;
     int last = OSSL_STORE_INFO_PKEY, keys[2] = {0, 0};
     uint8_t signature[128];
 
     assert_non_null(public);
-    assert_int_equal(EVP_PKEY_eq(public, fixture->keys[2]), 1);
+    assert_int_equal(EVP_PKEY_eq(public, fixture->keys[1]), 1);
     assert_int_equal(sign(fixture->world.libctx, OURS, public, false, signature), 0);
     assert_true(error_says("a public key cannot sign"));
     EVP_PKEY_free(public);
@@ -419,7 +419,7 @@ static void *work(void *arg)
     struct work *own = arg;
 
     for (unsigned i = 0; i < ROUNDS; i++) {
-        size_t at = i % CURVE_COUNT;
+        size_t at = i % lab_curves();
         EVP_MD_CTX *ctx = EVP_MD_CTX_new();
         OSSL_PARAM params[] = {
             OSSL_PARAM_construct_octet_string("dot2-signer", (void *)signer, sizeof(signer)),

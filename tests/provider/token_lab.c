@@ -46,11 +46,41 @@ static int run(char *const argv[])
     return status;
 }
 
+static int is_softokn(void)
+{
+    const char *kind = getenv("LAB_TOKEN_KIND");
+
+    return kind != NULL && strcmp(kind, "softokn") == 0;
+}
+
+size_t lab_curves(void)
+{
+    return is_softokn() ? 2 : 4;
+}
+
+/* A token of NSS, which has its data base's place from its argument of C_Initialize. */
+static void softokn_token(void)
+{
+    char directory[300];
+    char pin[512];
+    char *const init[] = {"certutil", "-N", "-d", directory, "-f", pin, NULL};
+
+    snprintf(directory, sizeof(directory), "sql:%s/tokens", lab_directory);
+    snprintf(pin, sizeof(pin), "%s", lab_file("pin", LAB_PIN));
+    assert_int_equal(run(init), 0);
+}
+
 void lab_configure(const char *more)
 {
-    char text[1024];
+    char text[2048];
 
     snprintf(text, sizeof(text), "pkcs11-module = %s\n%s\n", LAB_MODULE, more);
+    if (is_softokn())
+        snprintf(text, sizeof(text),
+                 "pkcs11-module = libsoftokn3.so\n"
+                 "module-init-args = \"configdir='sql:%s/tokens' certPrefix='' keyPrefix='' "
+                 "secmod='secmod.db' dbTokenDescription='" LAB_TOKEN "' flags=\"\n%s\n",
+                 lab_directory, more);
     assert_int_equal(setenv("DOT2HSM_CONF", lab_file("dot2hsm.conf", text), 1), 0);
 }
 
@@ -70,7 +100,10 @@ void lab_open(void)
              "directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = ERROR\n",
              lab_directory);
     assert_int_equal(setenv("SOFTHSM2_CONF", lab_file("softhsm2.conf", text), 1), 0);
-    assert_int_equal(run(init), 0);
+    if (is_softokn())
+        softokn_token();
+    else
+        assert_int_equal(run(init), 0);
     snprintf(text, sizeof(text), "pin-source = file:%s", lab_file("pin", LAB_PIN));
     lab_configure(text);
 }

@@ -10,8 +10,12 @@
 
 extern char lab_directory[];
 
-/* A temporary directory with a token in it; SOFTHSM2_CONF and DOT2HSM_CONF point to it. */
+/*
+ * A temporary directory with a token in it; SOFTHSM2_CONF and DOT2HSM_CONF point to it. With
+ * LAB_TOKEN_KIND=softokn in the environment it is one of NSS, which knows fewer curves.
+ */
 void lab_open(void);
+size_t lab_curves(void);
 void lab_close(void);
 /* The file that DOT2HSM_CONF names; the module and more, a printf format. */
 void lab_configure(const char *more);
