@@ -52,7 +52,7 @@ kill_within() {
 # How long is it to the acknowledgement, and, when the certificate is there, to its installation?
 # Kills are spread over a bit more than each. What is between is waiting.
 begin=$(now)
-run || fail "the first run"
+run || [ "$(requests)" = 1 ] || fail "the first run"
 to_ack=$(($(now) - begin + 20))
 sleep 1.2
 begin=$(now)
@@ -67,7 +67,9 @@ for round in $(seq "$rounds"); do
         kill_within "$to_ack"
         kill_within "$to_ack"
     else
-        run || fail "round $round: no acknowledgement"
+        # On the edge of a second the certificate may be due at once, and not be there yet.
+        run >>"$work/killed.log" 2>&1 || [ "$(requests)" = $((before + 1)) ] ||
+            fail "round $round: no acknowledgement"
         sleep 1.1
         kill_within "$to_install"
         kill_within "$to_install"
