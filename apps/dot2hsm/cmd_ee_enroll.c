@@ -4,7 +4,9 @@
  *
  * The request is kept in the state directory as enrollment.request: the response must name its
  * hash. A software key k of the request is enrollment.pem there, until the response makes of it the
- * key of an implicit certificate, d = e k + s, which is written to enrollment-key.
+ * key of an implicit certificate, d = e k + s, which is written to enrollment-key. With
+ * assemble-key-on-host and a key in a token, k is enrollment.sealed (ee_assemble.h), and d is put
+ * into the token.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -13,16 +15,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
+
 #include "apps/dot2hsm/commands.h"
-#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/ee_assemble.h"
 #include "apps/dot2hsm/input.h"
 #include "apps/dot2hsm/support.h"
+#include "apps/dot2hsm/token.h"
 
 #include "asn1/types.h"
 #include "pkcs11/p11.h"
 
 #define REQUEST_NAME "enrollment.request"
 #define KEY_NAME "enrollment.pem"
+#define SEALED_NAME "enrollment.sealed"
 #define PSIDS_MAX 32
 
 struct enroll {
@@ -31,6 +37,7 @@ struct enroll {
     long psids[PSIDS_MAX];
     size_t psid_count;
     long years;
+    bool assemble;
 };
 
 static int enroll_help(void)
@@ -42,8 +49,12 @@ static int enroll_help(void)
         "SignedEeEnrollmentCertRequest to OUT, for the enrollment CA. The second form checks the\n"
         "CA's SignedEeEnrollmentCertResponse and installs enrollment-certificate and, for an\n"
         "implicit certificate, its key.\n"
-        "A key in a token can have an explicit certificate only, for which the configuration\n"
-        "must say enrollment = explicit; a CA of the CV Pilots issues implicit ones.\n\n"
+        "A key that is made in a token can have an explicit certificate only, for which the\n"
+        "configuration must say enrollment = explicit; a CA of the CV Pilots issues implicit\n"
+        "ones. With assemble-key-on-host the key is made on this host, where it and what it\n"
+        "becomes exist for moments, and is then put into the token.\n\n"
+        "      --assemble-key-on-host\n"
+        "                           as in the configuration; for both forms\n"
         "      --psid N             what the device will be allowed to ask for (0x82 or 130)\n"
         "      --years N            validity that is asked for, 1 to 7 (default 3)\n%s",
         COMMAND_PROVIDER_HELP);
@@ -65,11 +76,46 @@ static const char *key_path(const struct device *device)
 
 /* ---- the request ---- */
 
+/* Is k made on the host for a key in the token? An explicit certificate needs no such thing. */
+static bool assembles(const struct device *device)
+{
+    return in_token(device) && device->assemble && !device->explicit_enrollment;
+}
+
+/* Is there a private key at enrollment-key already? */
+static bool token_key_there(struct device *device)
+{
+    p11_ctx *ctx = NULL;
+    p11_objects *objects = NULL;
+    bool there = false;
+
+    if (token_open(&device->provider, device->conf, &ctx) == APP_OK)
+        there =
+            p11_find(ctx, device->key_uri, P11_PRIVATE, token_prompt, NULL, &objects) == P11_OK &&
+            p11_objects_count(objects) > 0;
+    ERR_clear_error();
+    p11_objects_free(objects);
+    p11_ctx_free(ctx);
+    return there;
+}
+
 static int make_key(struct device *device, EVP_PKEY **key)
 {
+    EVP_PKEY *public_key = NULL;
     char path[DEVICE_PATH];
     int code = APP_OK;
 
+    device_path(device, SEALED_NAME, path);
+    if (assembles(device)) {
+        if (access(path, F_OK) != 0 && token_key_there(device)) {
+            app_error("%s is there already; it is not replaced", device->key_uri);
+            return APP_REFUSED;
+        }
+        code = sealed_key_make(device, path, device->key_uri, &public_key);
+        EVP_PKEY_free(public_key);
+        /* The request is signed with it. */
+        return code == APP_OK ? sealed_key_open(device, path, device->key_uri, key) : code;
+    }
     if (in_token(device)) {
         code = device_token_key_make(device, device->key_uri, P11_USAGE_SIGN);
         return code == APP_OK ? app_key_open(device->libctx, device->key_uri, key) : code;
@@ -177,9 +223,9 @@ static int request(struct enroll *enroll)
     size_t size = 0;
     int code;
 
-    if (in_token(device) && !device->explicit_enrollment) {
-        app_error("a key in a token can have an explicit certificate only: enrollment = explicit "
-                  "is not set");
+    if (in_token(device) && !device->explicit_enrollment && !device->assemble) {
+        app_error("a key that is made in a token can have an explicit certificate only: neither "
+                  "enrollment = explicit nor assemble-key-on-host = yes is set");
         return APP_USAGE;
     }
     if (!in_token(device) && access(key_path(device), F_OK) == 0) {
@@ -224,17 +270,26 @@ static int find_key(struct device *device, const struct scms_enrollment_response
     struct dot2_error error = {.status = DOT2_OK};
     EVP_PKEY *request_key = NULL;
     char path[DEVICE_PATH];
+    const bool sealed =
+        in_token(device) && access(device_path(device, SEALED_NAME, path), F_OK) == 0;
     int code;
 
-    *made = !in_token(device);
-    code = app_key_open(device->libctx,
-                        in_token(device) ? device->key_uri : device_path(device, KEY_NAME, path),
-                        &request_key);
-    if (code != APP_OK || !dot2_cert_is_implicit(response->enrollment)) {
+    *made = sealed || !in_token(device);
+    if (sealed && (code = assemble_allowed(device)) != APP_OK)
+        return code;
+    if (sealed)
+        code = sealed_key_open(device, path, device->key_uri, &request_key);
+    else
+        code = app_key_open(
+            device->libctx,
+            in_token(device) ? device->key_uri : device_path(device, KEY_NAME, path), &request_key);
+    /* Without the file the key in the token may be what a killed run has assembled: compared. */
+    if (code != APP_OK || !dot2_cert_is_implicit(response->enrollment) ||
+        (in_token(device) && !sealed && device->assemble)) {
         *key = request_key;
         return code;
     }
-    if (in_token(device)) {
+    if (in_token(device) && !sealed) {
         app_error("the certificate is implicit: its key cannot be made in a token");
         code = APP_REFUSED;
     } else if (dot2_ecqv_private_key(device->crypto, response->enrollment, response->eca,
@@ -281,13 +336,16 @@ static int install(struct device *device, const struct scms_enrollment_response 
     if (code == APP_OK)
         code = check_enrollment(device, response, key, now);
     if (code == APP_OK && made)
-        code = device_key_write(device, key_path(device), key);
+        code = in_token(device) ? sealed_key_import(device, device->key_uri, key, P11_USAGE_SIGN)
+                                : device_key_write(device, key_path(device), key);
     octets = dot2_cert_octets(response->enrollment, &size);
     if (code == APP_OK)
         code = app_file_write(device->certificate_path, octets, size, 0644);
     /* Both are in place; a run that is killed before can be done again. */
-    if (code == APP_OK && made)
+    if (code == APP_OK && made && !in_token(device))
         unlink(device_path(device, KEY_NAME, path));
+    if (code == APP_OK && in_token(device) && device->assemble)
+        code = sealed_key_drop(device, device_path(device, SEALED_NAME, path), device->key_uri);
     EVP_PKEY_free(key);
     return code;
 }
@@ -358,6 +416,9 @@ static bool take_option(struct enroll *enroll, int option, const char *value)
         }
         app_error("--psid is a number, and there are at most %d of them", PSIDS_MAX);
         return false;
+    case 'a':
+        enroll->assemble = true;
+        return true;
     case 'y':
         if (parse(value, 7, &enroll->years) && enroll->years > 0)
             return true;
@@ -374,6 +435,7 @@ int ee_enroll_command(int argc, char **argv)
                                             {"response", required_argument, NULL, 's'},
                                             {"psid", required_argument, NULL, 'p'},
                                             {"years", required_argument, NULL, 'y'},
+                                            {"assemble-key-on-host", no_argument, NULL, 'a'},
                                             COMMAND_PROVIDER_OPTIONS,
                                             {NULL, 0, NULL, 0}};
     struct enroll enroll;
@@ -396,6 +458,7 @@ int ee_enroll_command(int argc, char **argv)
         return command_usage();
     }
     code = device_configure(&enroll.device);
+    enroll.device.assemble = enroll.device.assemble || enroll.assemble;
     if (code == APP_OK)
         code = device_lock(&enroll.device);
     if (code == APP_OK)

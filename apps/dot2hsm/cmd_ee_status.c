@@ -10,7 +10,7 @@
 #include <openssl/rand.h>
 
 #include "apps/dot2hsm/commands.h"
-#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/ee_assemble.h"
 #include "apps/dot2hsm/json.h"
 #include "apps/dot2hsm/support.h"
 #include "apps/dot2hsm/verify_crl.h"
@@ -171,6 +171,8 @@ static void print_table(struct device *device, const struct row *rows, size_t co
                start, end);
     }
     print_batches(s, now);
+    if (s->certificate[0] != '\0')
+        printf("\nKey          %s", assemble_origin(device, s->key));
     printf("\nPolicy file  %s\n", s->policy_name[0] != '\0' ? s->policy_name : "none");
     device_policy_print(device);
     printf("Chain file   %s\n", s->chain_name[0] != '\0' ? s->chain_name : "none");
@@ -220,6 +222,7 @@ static void print_json(struct device *device, const struct row *rows, size_t cou
     if (s->certificate[0] != '\0') {
         json_string(&json, "applicationCertificate", s->certificate);
         json_string(&json, "applicationKey", s->key);
+        json_string(&json, "applicationKeyOrigin", assemble_origin(device, s->key));
     }
     json_string(&json, "policyFile", s->policy_name);
     device_policy_json(device, &json);

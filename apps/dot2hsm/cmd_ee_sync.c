@@ -19,7 +19,7 @@
 
 struct sync {
     struct device device;
-    bool wait, dry_run, quiet;
+    bool wait, dry_run, quiet, assemble;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -43,6 +43,9 @@ static int sync_help(void)
         "It can be killed at any moment and run again. After 10 failures within 60 minutes it\n"
         "stops until the oldest of them is an hour old.\n\n"
         "      --wait               until the certificates are there, trying again after failures\n"
+        "      --assemble-key-on-host\n"
+        "                           let a key that is to be in the token exist on this host for\n"
+        "                           moments, so that it can have an implicit certificate\n"
         "      --dry-run            say what would be done, and contact nobody\n"
         "  -q, --quiet              say nothing but errors\n%s",
         COMMAND_PROVIDER_HELP);
@@ -257,6 +260,7 @@ static int prepare(struct sync *sync)
     struct device *device = &sync->device;
     int code = device_configure(device);
 
+    device->assemble = device->assemble || sync->assemble;
     if (code == APP_OK && !sync->dry_run)
         code = device_lock(device);
     if (code == APP_OK)
@@ -271,11 +275,10 @@ static int prepare(struct sync *sync)
 
 int ee_sync_command(int argc, char **argv)
 {
-    static const struct option options[] = {{"wait", no_argument, NULL, 'w'},
-                                            {"dry-run", no_argument, NULL, 'n'},
-                                            {"quiet", no_argument, NULL, 'q'},
-                                            COMMAND_PROVIDER_OPTIONS,
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"wait", no_argument, NULL, 'w'},  {"dry-run", no_argument, NULL, 'n'},
+        {"quiet", no_argument, NULL, 'q'}, {"assemble-key-on-host", no_argument, NULL, 'a'},
+        COMMAND_PROVIDER_OPTIONS,          {NULL, 0, NULL, 0}};
     struct sigaction action = {.sa_handler = on_signal};
     struct sync sync;
     int option, code;
@@ -291,6 +294,8 @@ int ee_sync_command(int argc, char **argv)
             sync.dry_run = true;
         else if (option == 'q')
             sync.quiet = true;
+        else if (option == 'a')
+            sync.assemble = true;
         else if (!command_provider_option(option, optarg, &sync.device.provider))
             return command_usage();
     }

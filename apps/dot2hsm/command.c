@@ -17,6 +17,7 @@ static const struct app_conf_key conf_keys[] = {
     {"ee", "connect-timeout"},
     {"ee", "stall-timeout"},
     {"ee", "require-ocsp"},
+    {"ee", "assemble-key-on-host"},
     {"ee", "max-size"},
     {"ee", "state-dir"},
     {"ee", "anchors"},

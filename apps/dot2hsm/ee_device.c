@@ -46,10 +46,16 @@ static int number(const struct device *device, const char *key, unsigned max, un
 static int choices(struct device *device)
 {
     const char *enrollment = setting(device, "enrollment"), *ocsp = setting(device, "require-ocsp");
+    const char *assemble = setting(device, "assemble-key-on-host");
 
     device->config.require_ocsp = ocsp != NULL && strcmp(ocsp, "yes") == 0;
     if (ocsp != NULL && !device->config.require_ocsp && strcmp(ocsp, "no") != 0) {
         app_error("[ee]: require-ocsp is yes or no");
+        return APP_USAGE;
+    }
+    device->assemble = assemble != NULL && strcmp(assemble, "yes") == 0;
+    if (assemble != NULL && !device->assemble && strcmp(assemble, "no") != 0) {
+        app_error("[ee]: assemble-key-on-host is yes or no");
         return APP_USAGE;
     }
     device->header = setting(device, "download-header");

@@ -12,7 +12,8 @@
  *                                 be
  *   crl-CRACA-SERIES-KIND.oer     the newest list of each CRACA, series and kind, out of those that
  *                                 crl.oer has had; verified
- *   request-ID.*                  of the request ID that is under way: software keys, the zip file
+ *   request-ID.*                  of the request ID that is under way: software keys, the zip file,
+ *                                 a sealed key (ee_assemble.h)
  *   application-ID.oer, .pem      the application certificate of the request ID, and its key if
  *                                 that is in no token
  *   pseudonym-ID-I, identification-ID-I   directories, one for each batch: J.oer, J.pem are the
@@ -105,6 +106,7 @@ struct device {
     unsigned seed_lifetime;    /* days */
     bool wants[DEVICE_KINDS];
     bool explicit_enrollment;
+    bool assemble; /* assemble-key-on-host */
     struct ee_config config;
     OSSL_LIB_CTX *libctx;
     dot2_crypto *crypto;

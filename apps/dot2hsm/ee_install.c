@@ -7,8 +7,9 @@
 #include <openssl/crypto.h>
 #include <zip.h>
 
-#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/ee_assemble.h"
 #include "apps/dot2hsm/support.h"
+#include "pkcs11/p11.h"
 
 #define ENTRY_MAX 65536u
 
@@ -61,17 +62,19 @@ static int unzip(const char *path, const char *hash, uint8_t **octets, size_t *s
     return code;
 }
 
-/* d = e k + s for an implicit certificate, as a file: no token can make it (design). */
+/* d = e k + s for an implicit certificate, which no token can make. */
 static int reconstruct(struct device *device, const struct scms_cert_response *response,
-                       EVP_PKEY *verify, EVP_PKEY *expected, const char *path)
+                       EVP_PKEY *verify, EVP_PKEY *expected, EVP_PKEY **made)
 {
     struct dot2_error error = {.status = DOT2_OK};
     dot2_cert *issuer = dot2_trust_find(device->trust, dot2_cert_issuer(response->cert));
     EVP_PKEY *key = NULL;
     int code = APP_REFUSED;
 
-    if (device->application_token != NULL)
-        app_error("the certificate is implicit: its key cannot be made in a token");
+    if (device->application_token != NULL &&
+        !assemble_pending(device, device->state.requests[DEVICE_APPLICATION].id))
+        app_error("the certificate is implicit: its key cannot be made in a token (and "
+                  "assemble-key-on-host was not set when it was asked for)");
     else if (issuer == NULL)
         app_error("the issuer of the certificate is not known");
     else if (dot2_ecqv_private_key(device->crypto, response->cert, issuer, verify,
@@ -80,8 +83,11 @@ static int reconstruct(struct device *device, const struct scms_cert_response *r
     else if (EVP_PKEY_eq(key, expected) != 1)
         app_error("the private key that was reconstructed is not that of the certificate");
     else
-        code = device_key_write(device, path, key);
-    EVP_PKEY_free(key);
+        code = APP_OK;
+    if (code == APP_OK)
+        *made = key;
+    else
+        EVP_PKEY_free(key);
     dot2_cert_free(issuer);
     return code;
 }
@@ -107,6 +113,16 @@ static int check_cert(struct device *device, dot2_cert *cert, struct dot2_chain 
     return APP_OK;
 }
 
+/* A key that is not where it stays: into its file, or into the token. */
+static int put_key(struct device *device, const char *path, EVP_PKEY *key, const char *verify_uri)
+{
+    if (device->application_token == NULL)
+        return device_key_write(device, path, key);
+    return assemble_pending(device, device->state.requests[DEVICE_APPLICATION].id)
+               ? sealed_key_import(device, verify_uri, key, P11_USAGE_SIGN)
+               : APP_OK;
+}
+
 /* The certificate, then the state that names it: from there on it is installed. */
 static int put_in_place(struct device *device, const dot2_cert *cert, const char *key_uri)
 {
@@ -128,6 +144,7 @@ static int put_in_place(struct device *device, const dot2_cert *cert, const char
     /* Deleted when the state is on disk: until then they are what a run after this one needs. */
     device_obsolete(device, response_uri);
     device_obsolete(device, s->key);
+    assemble_obsolete(device, request->id, key_uri);
     snprintf(s->certificate, sizeof(s->certificate), "%s", name);
     snprintf(s->key, sizeof(s->key), "%s", key_uri);
     memset(request, 0, sizeof(*request));
@@ -142,6 +159,7 @@ static int install(struct device *device, struct scms_cert_response *response, E
 {
     struct dot2_chain chain = {.key = NULL};
     char path[DEVICE_PATH], name[64];
+    EVP_PKEY *made = NULL;
     int code = check_cert(device, response->cert, &chain);
 
     if (code != APP_OK)
@@ -150,13 +168,14 @@ static int install(struct device *device, struct scms_cert_response *response, E
              device->state.requests[DEVICE_APPLICATION].id);
     device_path(device, name, path);
     if (response->kind == SCMS_RESPONSE_IMPLICIT) {
-        code = reconstruct(device, response, verify, chain.key, path);
+        code = reconstruct(device, response, verify, chain.key, &made);
     } else if (EVP_PKEY_eq(chain.key, verify) != 1) {
         app_error("the certificate is for another key than the one that was requested");
         code = APP_REFUSED;
-    } else if (device->application_token == NULL) {
-        code = device_key_write(device, path, verify);
     }
+    if (code == APP_OK)
+        code = put_key(device, path, made != NULL ? made : verify, key_uri);
+    EVP_PKEY_free(made);
     if (code == APP_OK && device->application_token == NULL &&
         snprintf(key_uri, 512, "file:%s", path) >= 512) {
         app_error("%s: the path is too long", path);
@@ -186,7 +205,9 @@ int device_install(struct device *device, const char *zip, const char *hash)
     if (code == APP_OK)
         code = device_key_uri(device, DEVICE_APPLICATION, id, DEVICE_KEY_VERIFY, verify_uri);
     if (code == APP_OK)
-        code = app_key_open(device->libctx, verify_uri, &verify);
+        code = assemble_pending(device, device->state.requests[DEVICE_APPLICATION].id)
+                   ? assemble_key_open(device, id, verify_uri, &verify)
+                   : app_key_open(device->libctx, verify_uri, &verify);
     if (code != APP_OK)
         goto out;
     if (dot2_time32_now(&now) != DOT2_OK ||

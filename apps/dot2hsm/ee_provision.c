@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/ee_assemble.h"
 #include "apps/dot2hsm/support.h"
 
 bool device_wants_certificate(struct device *device, char *why, size_t size)
@@ -51,15 +51,28 @@ static enum dot2_status build_tbs(void *arg, uint8_t **tbs, size_t *size, struct
     return status == DOT2_OK ? scms_app_request_build(request, tbs, size, cause) : status;
 }
 
+/* Its public half is enough for the request. */
+static int make_verify_key(struct device *device, EVP_PKEY **key)
+{
+    const struct device_request *r = &device->state.requests[DEVICE_APPLICATION];
+    char uri[512];
+    int code;
+
+    if (assemble_applies(device, r->id, r->hash_count > 0)) {
+        code = device_key_uri(device, DEVICE_APPLICATION, r->id, DEVICE_KEY_VERIFY, uri);
+        return code == APP_OK ? assemble_key_make(device, r->id, uri, key) : code;
+    }
+    code = device_key_make(device, DEVICE_APPLICATION, r->id, DEVICE_KEY_VERIFY, uri);
+    return code == APP_OK ? app_key_open(device->libctx, uri, key) : code;
+}
+
 static int send_request(struct device *device)
 {
     const char *id = device->state.requests[DEVICE_APPLICATION].id;
     struct scms_app_request request = {.verify_key = NULL};
     char uri[512];
-    int code = device_key_make(device, DEVICE_APPLICATION, id, DEVICE_KEY_VERIFY, uri);
+    int code = make_verify_key(device, &request.verify_key);
 
-    if (code == APP_OK)
-        code = app_key_open(device->libctx, uri, &request.verify_key);
     if (code == APP_OK)
         code = device_key_make(device, DEVICE_APPLICATION, id, DEVICE_KEY_RESPONSE, uri);
     if (code == APP_OK)

@@ -13,7 +13,7 @@
 
 #include <openssl/rand.h>
 
-#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/ee_assemble.h"
 #include "apps/dot2hsm/support.h"
 
 const struct device_kind_info *device_kind_info(enum device_kind kind)
@@ -36,8 +36,11 @@ void device_request_forget(struct device *device, enum device_kind kind)
     char uri[512];
 
     for (int i = DEVICE_KEY_VERIFY; request->id[0] != '\0' && i <= DEVICE_KEY_RESPONSE; i++) {
-        if (device_key_uri(device, kind, request->id, (enum device_key)i, uri) == APP_OK)
-            device_obsolete(device, uri);
+        if (device_key_uri(device, kind, request->id, (enum device_key)i, uri) != APP_OK)
+            continue;
+        device_obsolete(device, uri);
+        if (kind == DEVICE_APPLICATION && i == DEVICE_KEY_VERIFY)
+            assemble_obsolete(device, request->id, uri);
     }
     memset(request, 0, sizeof(*request));
 }

@@ -319,7 +319,7 @@ static bool starts(const char *name, const char *start)
 /* A file of a request or an order that is remembered? */
 static bool is_of_request(const struct device_state *s, const char *name)
 {
-    static const char *const keys[] = {"verify.pem", "response.pem", "expansions"};
+    static const char *const keys[] = {"verify.pem", "verify.sealed", "response.pem", "expansions"};
     char expected[96];
     const char *rest;
 
@@ -360,7 +360,7 @@ static bool is_left(const struct device_state *s, const char *name)
             return strcmp(rest, "oer") != 0 && !starts(rest, "new.part");
         }
     }
-    if (starts(name, "state."))
+    if (starts(name, "state.") || starts(name, "enrollment.sealed."))
         return true;
     /* A list, or what a writer of one has left beside it. */
     if (starts(name, "crl-"))

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # dot2hsm ee sync, killed at random moments and run again: one request at the RA, its certificate
 # installed, nothing left beside it, no key left in the token. 20 rounds; 200 with DOT2HSM_LONG.
-#   sync_kill_test.sh [file|token]    where the device's keys are
+#   sync_kill_test.sh [file|token|assembled]    where the device's keys are; assembled: in a token,
+#                                               and made on the host for implicit certificates
 set -euo pipefail
 . "$SOURCE_DIR/tests/ee/sync_lib.sh"
 kind=${1:-file}
 rounds=20
+application=explicit
+[ "$kind" != assembled ] || { rounds=10 application=implicit; }
 [ -z "${DOT2HSM_LONG:-}" ] || rounds=200
 files="application.oer application.pem chain.oer lock policy.oer ra.oer state "
-if [ "$kind" = token ]; then
+if [ "$kind" != file ]; then
     tokens ra rse
     sync_lab --module "$softhsm" --pin-source "file:$work/%s.pin" --rse-token pkcs11:token=rse
     # In another process, as a HSM is: what is killed while SoftHSM writes takes the token with it.
@@ -24,7 +27,8 @@ if [ "$kind" = token ]; then
 else
     sync_lab
 fi
-cas_start
+cas_start --application "$application"
+[ "$kind" != assembled ] || sed -i 's/^\[ee\]/[ee]\nassemble-key-on-host = yes/' "$(readlink -f "$lab/ee.conf")"
 seed=${SYNC_KILL_SEED:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed, $rounds rounds"
@@ -35,7 +39,7 @@ now() { echo $(($(date +%s%N) / 1000000)); }
 
 # keys: how many private keys the device's token has
 keys() {
-    [ "$kind" = token ] || return 0
+    [ "$kind" != file ] || return 0
     "$dot2hsm" keys list --config "$lab/ee.conf" --json pkcs11:token=rse | grep -c '"private'
 }
 
