@@ -105,7 +105,7 @@ echo "- memory that cannot be locked: no key is made"
         command -v setpriv >/dev/null || exit 0
         run=(setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock "${run[@]}")
     fi
-    [ -n "${DOT2HSM_SANITIZED:-}" ] || {
+    [ -n "${SANITIZE:-}" ] || { # whose mlock() does nothing
         expect 1 "${run[@]}"
         says "memory cannot be locked"
     }
