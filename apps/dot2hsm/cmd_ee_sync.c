@@ -261,6 +261,8 @@ static int prepare(struct sync *sync)
     int code = device_configure(device);
 
     device->assemble = device->assemble || sync->assemble;
+    if (code == APP_OK)
+        code = device_check_kinds(device);
     if (code == APP_OK && !sync->dry_run)
         code = device_lock(device);
     if (code == APP_OK)

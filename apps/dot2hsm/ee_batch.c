@@ -17,8 +17,9 @@
 #include <openssl/crypto.h>
 #include <zip.h>
 
-#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/ee_assemble.h"
 #include "apps/dot2hsm/support.h"
+#include "apps/dot2hsm/token.h"
 
 #define ENTRY_MAX 65536u
 /* Entries that have an extension are skipped, and are counted here. */
@@ -152,6 +153,22 @@ static int make_key(struct work *work, const struct scms_cert_response *response
     return code;
 }
 
+/* A key in a token: what is to be deleted with the batch is on disk before it is there. */
+static int put_key_in_token(const struct work *work, const EVP_PKEY *key, uint32_t j)
+{
+    char path[DEVICE_PATH], name[80], batch[64], uri[512];
+    int code;
+
+    snprintf(name, sizeof(name), "%s-%" PRIX32, device_batch_name(work->wanted, batch), j);
+    code = device_token_uri(work->device->application_token, name, uri);
+    if (code != APP_OK)
+        return code;
+    snprintf(name, sizeof(name), NEW_BATCH "/%" PRIX32 ".uri", j);
+    code = app_file_write(device_path(work->device, name, path), (const uint8_t *)uri, strlen(uri),
+                          0600);
+    return code == APP_OK ? sealed_key_import(work->device, uri, key, P11_USAGE_SIGN) : code;
+}
+
 static int put_files(const struct work *work, const dot2_cert *cert, EVP_PKEY *key, uint32_t j)
 {
     char path[DEVICE_PATH], name[64];
@@ -160,7 +177,10 @@ static int put_files(const struct work *work, const dot2_cert *cert, EVP_PKEY *k
     int code;
 
     snprintf(name, sizeof(name), NEW_BATCH "/%" PRIX32 ".pem", j);
-    code = device_key_write(work->device, device_path(work->device, name, path), key);
+    if (work->device->application_token != NULL)
+        code = put_key_in_token(work, key, j);
+    else
+        code = device_key_write(work->device, device_path(work->device, name, path), key);
     if (code != APP_OK)
         return code;
     snprintf(name, sizeof(name), NEW_BATCH "/%" PRIX32 ".oer", j);
@@ -315,6 +335,37 @@ int device_batch_install(struct device *device, const struct device_batch *wante
     return code;
 }
 
+/* The URI that a file J.uri holds. */
+static int read_uri(const char *path, char *uri)
+{
+    uint8_t *octets = NULL;
+    size_t size = 0;
+    int code = app_file_read(path, 511, &octets, &size);
+
+    if (code == APP_OK)
+        snprintf(uri, 512, "%.*s", (int)size, (const char *)octets);
+    OPENSSL_free(octets);
+    return code;
+}
+
+/* A file of a batch; for J.uri, its key in the token before it. */
+static int delete_file(struct device *device, DIR *directory, const char *path, const char *name)
+{
+    const char *end = strrchr(name, '.');
+    char file[DEVICE_PATH + 300], uri[512];
+    int code = APP_OK;
+
+    if (end != NULL && strcmp(end, ".uri") == 0) {
+        snprintf(file, sizeof(file), "%s/%s", path, name);
+        code = read_uri(file, uri);
+        if (code == APP_OK)
+            code = device_key_delete(device, uri);
+    }
+    if (code == APP_OK && unlinkat(dirfd(directory), name, 0) != 0)
+        code = APP_REFUSED;
+    return code;
+}
+
 int device_batch_delete(struct device *device, const char *name)
 {
     char path[DEVICE_PATH];
@@ -326,7 +377,7 @@ int device_batch_delete(struct device *device, const char *name)
         return APP_OK;
     while (directory != NULL && (entry = readdir(directory)) != NULL) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            unlinkat(dirfd(directory), entry->d_name, 0) != 0)
+            delete_file(device, directory, path, entry->d_name) != APP_OK)
             code = APP_REFUSED;
     }
     if (directory != NULL)
@@ -366,7 +417,13 @@ int device_batch_open(struct device *device, const struct device_batch *batch, u
     char path[DEVICE_PATH], name[64], file[96];
 
     device_batch_name(batch, name);
-    if (snprintf(uri, 512, "file:%s/%s/%" PRIX32 ".pem", device->dir, name, j) >= 512) {
+    snprintf(file, sizeof(file), "%s/%" PRIX32 ".uri", name, j);
+    if (device_has(device, file)) {
+        int code = read_uri(device_path(device, file, path), uri);
+
+        if (code != APP_OK)
+            return code;
+    } else if (snprintf(uri, 512, "file:%s/%s/%" PRIX32 ".pem", device->dir, name, j) >= 512) {
         app_error("%s: the path is too long", device->dir);
         return APP_USAGE;
     }

@@ -99,14 +99,18 @@ static int kinds(struct device *device)
         device->wants[kind] = true;
         list += length;
     }
-    if ((device->wants[DEVICE_PSEUDONYM] || device->wants[DEVICE_IDENTIFICATION]) &&
-        device->application_token != NULL) {
-        app_error("[ee]: pseudonym and identification certificates have keys that are computed "
-                  "from a seed key, which no token can do; with application-token set they cannot "
-                  "be provisioned (response-token alone holds the keys that decrypt)");
-        return APP_USAGE;
-    }
     return APP_OK;
+}
+
+int device_check_kinds(const struct device *device)
+{
+    if ((!device->wants[DEVICE_PSEUDONYM] && !device->wants[DEVICE_IDENTIFICATION]) ||
+        device->application_token == NULL || device->assemble)
+        return APP_OK;
+    app_error("[ee]: pseudonym and identification certificates have keys that are computed from a "
+              "seed key, which no token can do; with application-token set they need "
+              "assemble-key-on-host (response-token alone holds the keys that decrypt)");
+    return APP_USAGE;
 }
 
 int device_configure(struct device *device)

@@ -16,8 +16,9 @@
  *                                 a sealed key (ee_assemble.h)
  *   application-ID.oer, .pem      the application certificate of the request ID, and its key if
  *                                 that is in no token
- *   pseudonym-ID-I, identification-ID-I   directories, one for each batch: J.oer, J.pem are the
- *                                 certificate j and its key. A batch is built as batch.new
+ *   pseudonym-ID-I, identification-ID-I   directories, one for each batch: J.oer is the certificate
+ *                                 j, J.pem its key, or J.uri where that is in a token. A batch is
+ *                                 built as batch.new
  * A request for pseudonym or identification certificates stays as an order: its seed keys and
  * expansions, request-ID.*, make the keys of all batches that come.
  */
@@ -122,6 +123,8 @@ struct device {
 /* All of these return an enum app_exit and say why on stderr. */
 
 /* ---- ee_device.c ---- */
+/* Can the kinds that are wanted have their keys where application-token says? */
+int device_check_kinds(const struct device *device);
 /* Settings from [ee]. */
 int device_configure(struct device *device);
 /* The provider and the 1609.2 services. */
@@ -178,6 +181,8 @@ int device_key_make(struct device *device, enum device_kind kind, const char *id
 /* Its URI. */
 int device_key_uri(const struct device *device, enum device_kind kind, const char *id,
                    enum device_key which, char *uri);
+/* The URI of a key of this name in a token that is given by its URI. */
+int device_token_uri(const char *token, const char *name, char *uri);
 /* Deletes a key of ours that is in a token; one that is gone is no error. */
 int device_key_delete(struct device *device, const char *uri);
 /* A software key as PKCS #8 PEM, mode 0600. */

@@ -17,32 +17,38 @@ static bool in_token(const char *uri)
     return strncmp(uri, "pkcs11:", strlen("pkcs11:")) == 0;
 }
 
-/* pkcs11:token=rse;object=app-ID-verify, whatever query the token's URI has; or file:DIR/... */
-/* A seed key for verification is a file: the keys that it stands for are made on the host. */
-static const char *token_of(const struct device *device, enum device_kind kind,
-                            enum device_key which)
+static const char *token_of(const struct device *device, enum device_key which)
 {
-    if (which == DEVICE_KEY_RESPONSE)
-        return device->response_token;
-    return kind == DEVICE_APPLICATION ? device->application_token : NULL;
+    return which == DEVICE_KEY_RESPONSE ? device->response_token : device->application_token;
+}
+
+/* pkcs11:token=rse;object=NAME, whatever query the token's URI has. */
+int device_token_uri(const char *token, const char *name, char *uri)
+{
+    const size_t path = strcspn(token, "?");
+    int n = snprintf(uri, 512, "%.*s%sobject=%s%s", (int)path, token,
+                     strcmp(token, "pkcs11:") == 0 ? "" : ";", name, token + path);
+
+    if (n > 0 && n < 512)
+        return APP_OK;
+    app_error("the name of a key is too long");
+    return APP_USAGE;
 }
 
 int device_key_uri(const struct device *device, enum device_kind kind, const char *id,
                    enum device_key which, char *uri)
 {
-    const char *token = token_of(device, kind, which);
-    size_t path;
+    const char *token = token_of(device, which);
+    char name[64];
     int n;
 
-    if (token == NULL) {
-        n = snprintf(uri, 512, "file:%s/request-%s.%s.pem", device->dir, id, names[which]);
-    } else {
-        path = strcspn(token, "?");
-        n = snprintf(uri, 512, "%.*s%sobject=%s-%s-%s%s", (int)path, token,
-                     strcmp(token, "pkcs11:") == 0 ? "" : ";",
-                     kind == DEVICE_APPLICATION ? "app" : device_kind_info(kind)->name, id,
-                     names[which], token + path);
+    if (token != NULL) {
+        snprintf(name, sizeof(name), "%s-%s-%s",
+                 kind == DEVICE_APPLICATION ? "app" : device_kind_info(kind)->name, id,
+                 names[which]);
+        return device_token_uri(token, name, uri);
     }
+    n = snprintf(uri, 512, "file:%s/request-%s.%s.pem", device->dir, id, names[which]);
     if (n > 0 && n < 512)
         return APP_OK;
     app_error("the name of a key is too long");

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/ee_assemble.h"
 #include "apps/dot2hsm/support.h"
 
 /* i = 0 of pseudonym certificates: Tuesday, 2015-01-06, 4:00 am Eastern; a week each. */
@@ -209,6 +209,8 @@ static int one_batch(struct device *device, enum device_kind kind, struct device
         return device_exchange_failed(device, "the download", status, &error);
     code = device_batch_install(device, &wanted, order->hash, output, &s->batches[s->batch_count],
                                 &over);
+    if (code == APP_UNREACHABLE) /* the token, which is no failure of the RA's */
+        return code;
     if (code != APP_OK) {
         device_failed(device, "what the RA gave is no batch of certificates that can be used");
         return code;
@@ -281,6 +283,9 @@ static void replace_order(struct device *device, enum device_kind kind,
     if (old->id[0] != '\0' &&
         device_key_uri(device, kind, old->id, DEVICE_KEY_RESPONSE, uri) == APP_OK)
         device_obsolete(device, uri);
+    if (old->id[0] != '\0' &&
+        device_key_uri(device, kind, old->id, DEVICE_KEY_VERIFY, uri) == APP_OK)
+        assemble_obsolete(device, old->id, uri);
     *old = *order;
     memset(&device->state.requests[kind], 0, sizeof(device->state.requests[kind]));
 }

@@ -4,7 +4,8 @@
  *
  * The response encryption seed key does one ECDH for each certificate and may so be in a token. A
  * certificate's private key is e (a + f) + s of the verification seed key a, which no mechanism of
- * PKCS#11 computes: a is a software key, mode 0600.
+ * PKCS#11 computes: a is a software key, mode 0600, or, where the device's keys are in a token, a
+ * file that is sealed to a key in it, opened for each batch (ee_assemble.h).
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/ee_assemble.h"
 
 #define EXPANSION 16
 
@@ -65,18 +66,37 @@ static int expansions_make(const struct device *device, const char *id)
     return code;
 }
 
+/* The response encryption seed key and the expansions, which are alike wherever the other key is.
+ */
+static int open_others(struct device *device, enum device_kind kind, const char *id,
+                       struct device_seeds *seeds)
+{
+    char uri[512];
+    int code = device_key_uri(device, kind, id, DEVICE_KEY_RESPONSE, uri);
+
+    if (code == APP_OK)
+        code = app_key_open(device->libctx, uri, &seeds->response);
+    return code == APP_OK ? expansions_open(device, id, seeds) : code;
+}
+
 int device_seeds_make(struct device *device, enum device_kind kind, const char *id,
                       struct device_seeds *seeds)
 {
     char uri[512];
-    int code = device_key_make(device, kind, id, DEVICE_KEY_VERIFY, uri);
+    int code = device_key_uri(device, kind, id, DEVICE_KEY_VERIFY, uri);
 
     memset(seeds, 0, sizeof(*seeds));
+    if (code == APP_OK && device->application_token != NULL)
+        code = assemble_key_make(device, id, uri, &seeds->verify);
+    else if (code == APP_OK)
+        code = device_key_make(device, kind, id, DEVICE_KEY_VERIFY, uri);
+    if (code == APP_OK && device->application_token == NULL)
+        code = app_key_open(device->libctx, uri, &seeds->verify);
     if (code == APP_OK)
         code = device_key_make(device, kind, id, DEVICE_KEY_RESPONSE, uri);
     if (code == APP_OK)
         code = expansions_make(device, id);
-    return code == APP_OK ? device_seeds_open(device, kind, id, seeds) : code;
+    return code == APP_OK ? open_others(device, kind, id, seeds) : code;
 }
 
 int device_seeds_open(struct device *device, enum device_kind kind, const char *id,
@@ -86,13 +106,11 @@ int device_seeds_open(struct device *device, enum device_kind kind, const char *
     int code = device_key_uri(device, kind, id, DEVICE_KEY_VERIFY, uri);
 
     memset(seeds, 0, sizeof(*seeds));
-    if (code == APP_OK)
+    if (code == APP_OK && assemble_pending(device, id))
+        code = assemble_key_open(device, id, uri, &seeds->verify);
+    else if (code == APP_OK)
         code = app_key_open(device->libctx, uri, &seeds->verify);
-    if (code == APP_OK)
-        code = device_key_uri(device, kind, id, DEVICE_KEY_RESPONSE, uri);
-    if (code == APP_OK)
-        code = app_key_open(device->libctx, uri, &seeds->response);
-    return code == APP_OK ? expansions_open(device, id, seeds) : code;
+    return code == APP_OK ? open_others(device, kind, id, seeds) : code;
 }
 
 void device_seeds_clear(struct device_seeds *seeds)

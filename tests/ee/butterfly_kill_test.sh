@@ -2,11 +2,12 @@
 # dot2hsm ee sync with pseudonym and identification certificates, killed at random moments and run
 # again: one request of each kind at the RA, every batch installed with its keys, nothing left
 # beside them. 4 rounds; 60 with DOT2HSM_LONG.
-#   butterfly_kill_test.sh [file|token]    where the response encryption seed keys are
+#   butterfly_kill_test.sh [file|token|assembled]    where the keys are: see butterfly_test.sh
 set -euo pipefail
 . "$SOURCE_DIR/tests/ee/sync_lib.sh"
 rounds=4
 where=${1:-file}
+[ "$where" != assembled ] || rounds=2
 [ -z "${DOT2HSM_LONG:-}" ] || rounds=60
 sync_lab
 cas_start
@@ -19,7 +20,7 @@ conf=$work/device.conf
 files="chain.oer identification identification lock policy.oer pseudonym pseudonym ra.oer \
 request.expansions request.expansions request.response.pem request.response.pem \
 request.verify.pem request.verify.pem state "
-if [ "$where" = token ]; then
+if [ "$where" != file ]; then
     tokens rse
     # In another process, as a HSM is: what is killed while SoftHSM writes takes the token with it.
     export SHIM_SOCKET=$work/shim.sock
@@ -30,21 +31,28 @@ if [ "$where" = token ]; then
         sleep 0.05
     done
     {
-        echo "response-token = pkcs11:token=rse"
+        if [ "$where" = token ]; then
+            echo "response-token = pkcs11:token=rse"
+        else
+            printf 'application-token = pkcs11:token=rse\nassemble-key-on-host = yes\n'
+        fi
         echo "[provider]"
         echo "pkcs11-module = $tools/p11shim.so"
         echo "pin-source = file:$work/rse.pin"
     } >>"$conf"
     files=${files/request.response.pem request.response.pem /}
+    [ "$where" = token ] || files=${files//verify.pem/verify.sealed}
 fi
 seed=${SYNC_KILL_SEED:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed, $rounds rounds"
 killed=0
+added=2                                 # keys in the token of a round: its state is lost, not they
+[ "$where" != assembled ] || added=$((4 + 2 * 21))
 run() { "$dot2hsm" ee sync --quiet --config "$conf" "$@"; }
 now() { echo $(($(date +%s%N) / 1000000)); }
 keys() {
-    [ "$where" = token ] || return 0
+    [ "$where" != file ] || return 0
     "$dot2hsm" keys list --config "$conf" --json pkcs11:token=rse | grep -c '"private' || true
 }
 kill_within() {
@@ -92,7 +100,7 @@ for round in $(seq "$rounds"); do
     names=$(ls -A "$state" | sed 's/-[0-9a-f]\{16\}//; s/-[0-9A-F]*$//' | sort | tr '\n' ' ')
     [ "$names" = "$files" ] ||
         fail "round $round: left are $names"
-    [ "$where" = file ] || [ "$(keys)" = $((keys_before + 2)) ] || fail "round $round: $(keys) keys, before $keys_before"
+    [ "$where" = file ] || [ "$(keys)" = $((keys_before + added)) ] || fail "round $round: $(keys) keys, before $keys_before"
     for batch in "$state"/pseudonym-*; do
         [ "$(ls "$batch" | wc -l)" = 40 ] || fail "round $round: $(ls "$batch")"
     done

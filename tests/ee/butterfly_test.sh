@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Pseudonym and identification certificates by ee sync: the whole way over TLS to signatures that
 # verify; further batches without another request; renewal; and what is refused.
-#   butterfly_test.sh [file|token]    where the response encryption seed keys are
+#   butterfly_test.sh [file|token|assembled]
+# token: the response encryption seed keys are in a token. assembled: all keys are, the verification
+# seed keys as files that are sealed to keys in it, those of the certificates as they were computed.
 set -euo pipefail
 . "$SOURCE_DIR/tests/ee/sync_lib.sh"
 keys=${1:-file}
@@ -11,7 +13,7 @@ state=$work/state
 store=$lab/ra/download
 {
     echo "[provider]"
-    if [ "$keys" = token ]; then
+    if [ "$keys" != file ]; then
         tokens rse
         echo "pkcs11-module = $softhsm"
         echo "pin-source = file:$work/rse.pin"
@@ -20,7 +22,9 @@ store=$lab/ra/download
     echo "state-dir = $state"
     echo "provision = pseudonym, identification"
     echo "hook = sh $work/hook.sh"
-    [ "$keys" = file ] || echo "response-token = pkcs11:token=rse"
+    [ "$keys" != token ] || echo "response-token = pkcs11:token=rse"
+    [ "$keys" != assembled ] ||
+        printf 'application-token = pkcs11:token=rse\nassemble-key-on-host = yes\n'
 } >"$conf"
 echo 'echo "$DOT2HSM_CHANGED" >>"${0%.sh}"' >"$work/hook.sh"
 ee() { "$dot2hsm" ee "$1" --config "$conf" "${@:2}"; }
@@ -34,17 +38,24 @@ calm() {
 }
 batches() { ls "$state" | grep -c "^$1-" || true; }
 field() { sed -n "s/^$1 //p" "$state/state"; }
-seed_keys() {
-    [ "$keys" = token ] || return 0
-    "$dot2hsm" keys list --config "$conf" --json pkcs11:token=rse | grep -c '"private' || true
+# token_keys MORE: the private keys in the token are those of the seeds of two orders, and MORE
+token_keys() {
+    local seeds=2 there
+    [ "$keys" != file ] || return 0
+    [ "$keys" = token ] || seeds=$((4 + $1))
+    there=$("$dot2hsm" keys list --config "$conf" --json pkcs11:token=rse | grep -c '"private' || true)
+    [ "$there" = "$seeds" ] || fail "$there keys in the token instead of $seeds"
 }
+kept=pem
+sealed=verify.pem
+[ "$keys" != assembled ] || kept=uri sealed=verify.sealed
 
 echo "- what cannot be is said"
 sed 's/^provision.*/provision = pseudonyms/' "$conf" >"$work/bad.conf"
 expect 2 "$dot2hsm" ee sync --config "$work/bad.conf"
 says "provision is a list"
 {
-    cat "$conf"
+    sed '/^assemble-key/d; /^application-token/d' "$conf"
     echo "application-token = pkcs11:token=rse"
 } >"$work/bad.conf"
 expect 2 "$dot2hsm" ee sync --config "$work/bad.conf"
@@ -62,8 +73,9 @@ says "next: the download"
 expect 0 ee sync --dry-run
 says "Would download $(field pseudonym-acked)_*.zip"
 expect 1 ee status
-[ "$keys" = file ] || [ "$(seed_keys)" = 2 ] || fail "$(seed_keys) keys in the token"
-[ "$(ls "$state" | grep -c '\.verify\.pem$')" = 2 ] || fail "no seed keys"
+token_keys 0
+[ "$(ls "$state" | grep -c "\.$sealed\$")" = 2 ] || fail "no seed keys"
+[ "$keys" != assembled ] || ! grep -l "PRIVATE KEY" "$state"/* || fail "a private key is a file"
 for file in "$state"/request-*; do
     [ "$(stat -c %a "$file")" = 600 ] || fail "$file can be read by others"
 done
@@ -115,15 +127,17 @@ refused() {
     [ ! -e "$state/batch.new" ] || fail "$1: something was left"
 }
 bad other-j "encrypted"
-bad other-i "does not belong"
-bad name "does not belong"
-bad twice "does not belong"
-bad far-j "does not belong"
-bad directory "does not belong"
-bad many "too many"
-bad large "too large"
-bad empty "too large"
-bad none "no certificates"
+if [ "$keys" = file ]; then
+    bad other-i "does not belong"
+    bad name "does not belong"
+    bad twice "does not belong"
+    bad far-j "does not belong"
+    bad directory "does not belong"
+    bad many "too many"
+    bad large "too large"
+    bad empty "too large"
+    bad none "no certificates"
+fi
 bad altered "certificate response"
 bad cut "certificate response"
 head -c 1000 "$work/good.zip" >"$zip"
@@ -139,8 +153,10 @@ says "pseudonym certificates: 20 valid now"
 says "identification certificates: 1 valid now"
 [ "$(cat "$work/hook")" = pseudonym ] || fail "the hook: $(cat "$work/hook")"
 [ "$(batches pseudonym)" = 1 ] || fail "$(ls "$state")"
-[ "$(ls "$state"/pseudonym-*/*.pem | wc -l)" = 20 ] || fail "$(ls "$state"/pseudonym-*)"
-[ "$(stat -c %a "$state"/pseudonym-*/*.pem | sort -u)" = 600 ] || fail "the mode of keys"
+[ "$(ls "$state"/pseudonym-*/*.$kept | wc -l)" = 20 ] || fail "$(ls "$state"/pseudonym-*)"
+[ "$(stat -c %a "$state"/pseudonym-*/*.$kept | sort -u)" = 600 ] || fail "the mode of keys"
+[ "$keys" != assembled ] || ! grep -rl "PRIVATE KEY" "$state" || fail "a private key is a file"
+token_keys 22
 [ "$(requests)" = 2 ] || fail "$(requests) requests"
 expect 0 ee status
 says "pseudonym"
@@ -218,7 +234,7 @@ expect 0 ee sync
 [ "$(batches pseudonym)" = 4 ] || fail "$(ls "$state")"
 [ "$(batches identification)" = 4 ] || fail "$(ls "$state")"
 [ "$(ls "$state" | grep -c '\.expansions$')" = 2 ] || fail "old seeds are left: $(ls "$state")"
-[ "$keys" = file ] || [ "$(seed_keys)" = 2 ] || fail "$(seed_keys) keys in the token"
+token_keys 84
 expect 0 ee sync
 [ "$(requests)" = 4 ] || fail "$(requests) requests"
 
@@ -233,6 +249,7 @@ echo "- what is over is removed"
 sed -i 's/^\(pseudonym-batch .*\) [0-9]*$/\1 700000000/' "$state/state"
 expect 0 ee sync
 [ "$(batches pseudonym)" = 0 ] || fail "$(ls "$state")"
+token_keys 4
 expect 1 ee status
 mkdir "$state/batch.new" "$state/pseudonym-0123456789abcdef-1"
 touch "$state/batch.new/0.pem" "$state/request-0123456789abcdef.expansions"
