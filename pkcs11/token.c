@@ -66,22 +66,25 @@ static void token_configure(struct p11_op *op, struct p11_token *token)
     pthread_mutex_unlock(&token->lock);
 }
 
-/* SoftHSM2 gives information even on mechanisms that its configuration has taken off the list. */
+/*
+ * The list first: SoftHSM2 gives information even on mechanisms that its configuration has taken
+ * off it, and tpm2-pkcs11 writes to stderr when it is asked for one that it does not have.
+ */
 bool p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_TYPE type)
 {
     CK_MECHANISM_INFO info;
     CK_MECHANISM_TYPE list[1024];
     CK_ULONG count = sizeof(list) / sizeof(list[0]);
 
-    if (P11_CALL(op, C_GetMechanismInfo, slot->id, type, &info) != CKR_OK)
-        return false;
-    if (P11_CALL(op, C_GetMechanismList, slot->id, list, &count) != CKR_OK)
-        return true;
-    for (CK_ULONG i = 0; i < count; i++) {
-        if (list[i] == type)
-            return true;
+    if (P11_CALL(op, C_GetMechanismList, slot->id, list, &count) == CKR_OK) {
+        CK_ULONG i = 0;
+
+        while (i < count && list[i] != type)
+            i++;
+        if (i == count)
+            return false;
     }
-    return false;
+    return P11_CALL(op, C_GetMechanismInfo, slot->id, type, &info) == CKR_OK;
 }
 
 /* The first sight of a token: its slot, and what it can do. */

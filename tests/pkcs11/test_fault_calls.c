@@ -87,22 +87,24 @@ static CK_ULONG objects_in_token(void)
     return count;
 }
 
-static void test_three_for_a_derivation(void **state)
+static void three_for_a_derivation(p11_ctx *ctx, const char *label, bool looks_allowed)
 {
-    p11_ctx *ctx = fault_ctx(NULL);
-    p11_key *key = lab_key(ctx, "derive", P11_CURVE_P256, P11_USAGE_DERIVE);
+    p11_key *key = lab_key(ctx, label, P11_CURVE_P256, P11_USAGE_DERIVE);
     CK_ULONG before;
+    uint64_t looks;
+    double begin;
 
-    (void)state;
     derives(key);
     before = objects_in_token();
     fault_reset();
+    begin = fault_seconds();
     for (int i = 0; i < 100; i++)
         derives(key);
+    looks = looks_allowed ? (uint64_t)(fault_seconds() - begin) + 1 : 0;
     assert_int_equal(fault_calls(SHIM_C_DeriveKey), 100);
-    assert_int_equal(fault_calls(SHIM_C_GetAttributeValue), 100);
     assert_int_equal(fault_calls(SHIM_C_DestroyObject), 100);
-    assert_int_equal(fault_all_calls(), 300);
+    assert_true(fault_calls(SHIM_C_GetAttributeValue) >= 100);
+    assert_true(fault_all_calls() <= 300 + looks);
     assert_int_equal(objects_in_token(), before);
     /* A secret that cannot be read is not left there either. */
     fault_fail(SHIM_C_GetAttributeValue, CKR_DEVICE_MEMORY, 1);
@@ -118,6 +120,13 @@ static void test_three_for_a_derivation(void **state)
     assert_int_equal(objects_in_token(), before);
     p11_key_free(key);
     p11_ctx_free(ctx);
+}
+
+static void test_three_for_a_derivation(void **state)
+{
+    (void)state;
+    three_for_a_derivation(fault_ctx(not_copied), "derive-plain", false);
+    three_for_a_derivation(fault_ctx(copied), "derive-copied", true);
 }
 
 static void test_eight_for_an_open(void **state)

@@ -2,12 +2,12 @@
 # Everything is in $lab, which is removed at the end.
 set -eu
 lab=$(mktemp -d)
-background=
+background= # processes to be ended
 finish() {
     status=$?
     if [ -n "$background" ]; then
-        kill "$background" 2>/dev/null || true
-        wait "$background" 2>/dev/null || true
+        kill $background 2>/dev/null || true
+        wait $background 2>/dev/null || true
     fi
     rm -rf "$lab"
     exit $status
