@@ -380,6 +380,12 @@ struct p11_objects {
     struct p11_entry *entries;
     size_t count, room;
 };
+/*
+ * object.c: reads an object in one call, or in few if it is unusual. *taken is false, and what was
+ * read so far is the caller's to free, if it is none of the classes, or with an error.
+ */
+CK_RV p11_entry_read(struct p11_op *op, CK_OBJECT_HANDLE handle, unsigned classes,
+                     struct p11_entry *entry, bool *taken);
 /* Adds what matches in op->token to a list. */
 enum p11_status p11_find_in_token(struct p11_op *op, const struct p11_uri *uri, unsigned classes,
                                   p11_objects *objects);
