@@ -1,10 +1,9 @@
 /*
  * How many Cryptoki calls an operation makes, what a trace shows of them, and that nothing is left
- * behind in the token or in memory.
+ * behind in the token.
  */
 #include "tests/pkcs11/fault.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,64 +204,14 @@ static void test_trace(void **state)
     }
 }
 
-static long resident_kb(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    long size = 0, resident = 0;
-
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%ld %ld", &size, &resident), 2);
-    fclose(file);
-    return resident * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-/* DOT2HSM_LONG: 200,000 signatures and 50,000 derivations; otherwise a twentieth of them, or less.
- */
-static void test_memory_stays(void **state)
-{
-    const char *sanitizer = getenv("SANITIZE");
-    bool plain = sanitizer == NULL || sanitizer[0] == '\0';
-    unsigned part = getenv("DOT2HSM_LONG") != NULL ? 1 : plain ? 20 : 200;
-    p11_ctx *ctx = fault_ctx(NULL);
-    p11_key *sign = lab_key(ctx, "memory-sign", P11_CURVE_P256, P11_USAGE_SIGN);
-    p11_key *derive = lab_key(ctx, "memory-derive", P11_CURVE_P256, P11_USAGE_DERIVE);
-    static const uint8_t digest[32] = {1};
-    uint8_t signature[64];
-    long before, after;
-
-    (void)state;
-    for (unsigned i = 0; i < (plain ? 2500 : 250); i++) {
-        size_t size = sizeof signature;
-
-        assert_int_equal(p11_key_sign(sign, digest, sizeof digest, signature, &size), P11_OK);
-        derives(derive);
-    }
-    malloc_trim(0);
-    before = resident_kb();
-    for (unsigned i = 0; i < 200000 / part; i++) {
-        size_t size = sizeof signature;
-
-        assert_int_equal(p11_key_sign(sign, digest, sizeof digest, signature, &size), P11_OK);
-    }
-    for (unsigned i = 0; i < 50000 / part; i++)
-        derives(derive);
-    malloc_trim(0);
-    after = resident_kb();
-    /* A sanitizer keeps what is freed for a while. */
-    if (plain && after > before + 1024)
-        fail_msg("%ld kB before, %ld kB after", before, after);
-    p11_key_free(sign);
-    p11_key_free(derive);
-    p11_ctx_free(ctx);
-}
-
 int main(void)
 {
     static const char *const tokens[] = {"first", "second", NULL};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_for_a_signature), cmocka_unit_test(test_three_for_a_derivation),
-        cmocka_unit_test(test_eight_for_an_open),   cmocka_unit_test(test_trace),
-        cmocka_unit_test(test_memory_stays),
+        cmocka_unit_test(test_two_for_a_signature),
+        cmocka_unit_test(test_three_for_a_derivation),
+        cmocka_unit_test(test_eight_for_an_open),
+        cmocka_unit_test(test_trace),
     };
     int failed;
 
