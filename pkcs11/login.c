@@ -185,11 +185,13 @@ static enum p11_status claim(struct p11_op *op, bool *done)
  * A PIN that the token refused before, or NULL. Where it is typed in on the device nothing is
  * remembered: each try is a person's.
  */
-static const struct p11_pin *refused_before(const struct p11_token *token,
-                                            const struct p11_pin *pin)
+static const struct p11_pin *refused_before(struct p11_token *token, const struct p11_pin *pin)
 {
-    const struct p11_pin *refused = has_path(token) ? NULL : token->refused;
+    const struct p11_pin *refused;
 
+    pthread_mutex_lock(&token->lock);
+    refused = has_path(token) ? NULL : token->refused; /* grows at its head only, until a login */
+    pthread_mutex_unlock(&token->lock);
     while (refused != NULL && !p11_pin_equal(refused, pin))
         refused = refused->next;
     return refused;
@@ -205,6 +207,22 @@ static enum p11_status fail_refused(struct p11_op *op, const struct p11_pin *ref
                     hint != NULL ? hint : "");
 }
 
+/* One that a rebuild opened without a login. */
+static void close_login_session(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+    CK_SESSION_HANDLE session;
+    bool open;
+
+    pthread_mutex_lock(&token->lock);
+    open = token->login_open;
+    session = token->login_session;
+    token->login_open = false;
+    pthread_mutex_unlock(&token->lock);
+    if (open)
+        (void)P11_CALL(op, C_CloseSession, session);
+}
+
 /* C_OpenSession and C_Login; while the token has no session left, again until the deadline. */
 static enum p11_status open_for_login(struct p11_op *op, const struct p11_pin *pin,
                                       CK_SESSION_HANDLE *session, CK_RV *rv)
@@ -215,8 +233,8 @@ static enum p11_status open_for_login(struct p11_op *op, const struct p11_pin *p
         if (status != P11_OK)
             return status;
         *rv = open_and_login(op, op->token->slot, 0, pin, session);
-        if (*rv == CKR_OK && op->token->login_open) /* one that a rebuild opened without a login */
-            (void)P11_CALL(op, C_CloseSession, op->token->login_session);
+        if (*rv == CKR_OK)
+            close_login_session(op);
         if (*rv == CKR_SESSION_COUNT)
             p11_sessions_shed(op);
         p11_leave(op);
