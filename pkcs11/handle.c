@@ -150,7 +150,7 @@ static void copy_key(struct p11_op *op, p11_key *key, CK_OBJECT_HANDLE *handle)
     pthread_mutex_unlock(&token->lock);
 }
 
-/* A copy goes on signing when its original is deleted: once a second the original is looked at. */
+/* A copy goes on working when its original is deleted: once a second the original is looked at. */
 static CK_RV look_at_original(struct p11_op *op, p11_key *key, CK_OBJECT_HANDLE handle)
 {
     CK_KEY_TYPE type;
@@ -162,7 +162,7 @@ static CK_RV look_at_original(struct p11_op *op, p11_key *key, CK_OBJECT_HANDLE 
     return rv;
 }
 
-CK_RV p11_key_handle(struct p11_op *op, p11_key *key, bool for_signing, CK_OBJECT_HANDLE *handle)
+CK_RV p11_key_handle(struct p11_op *op, p11_key *key, CK_OBJECT_HANDLE *handle)
 {
     struct p11_token *token = op->token;
     CK_OBJECT_HANDLE original = CK_INVALID_HANDLE;
@@ -174,7 +174,7 @@ CK_RV p11_key_handle(struct p11_op *op, p11_key *key, bool for_signing, CK_OBJEC
     pthread_mutex_lock(&token->lock);
     known =
         key->generation == op->session.generation && op->session.generation == token->generation;
-    copy = known && for_signing && key->has_copy;
+    copy = known && key->has_copy;
     if (known)
         original = key->handle;
     if (copy) {
@@ -201,8 +201,7 @@ CK_RV p11_key_handle(struct p11_op *op, p11_key *key, bool for_signing, CK_OBJEC
         pthread_mutex_unlock(&token->lock);
     }
     *handle = original;
-    if (for_signing)
-        copy_key(op, key, handle);
+    copy_key(op, key, handle);
     return CKR_OK;
 }
 

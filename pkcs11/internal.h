@@ -442,7 +442,7 @@ struct p11_key {
 
 /* ---- handle.c: inside the module */
 /* The handle to use now: found again if need be, looked at if its copy is over a second old. */
-CK_RV p11_key_handle(struct p11_op *op, p11_key *key, bool for_signing, CK_OBJECT_HANDLE *handle);
+CK_RV p11_key_handle(struct p11_op *op, p11_key *key, CK_OBJECT_HANDLE *handle);
 void p11_key_forget(p11_key *key, unsigned long generation);
 void p11_key_drop_copy(p11_key *key);
 

@@ -74,7 +74,7 @@ enum p11_status p11_key_open(p11_ctx *ctx, const p11_objects *objects, size_t in
     key->can_derive = object->derive && token->has_ecdh;
     key->always_authenticate = object->always_authenticate;
     key->copy_wanted =
-        key->can_sign && !key->always_authenticate &&
+        (key->can_sign || key->can_derive) && !key->always_authenticate &&
         (ctx->key_copy == P11_YES || (ctx->key_copy == P11_AUTO && token->module->softhsm));
     key->handle = entry->handle;
     key->generation = entry->generation;
@@ -213,7 +213,7 @@ static CK_RV sign_digest(struct p11_op *op, void *arg)
     CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     CK_ULONG size = (CK_ULONG)sign->size;
-    CK_RV rv = p11_key_handle(op, sign->key, true, &handle);
+    CK_RV rv = p11_key_handle(op, sign->key, &handle);
 
     if (rv == CKR_OK)
         rv = P11_CALL(op, C_SignInit, op->session.handle, &mechanism, handle);
@@ -286,7 +286,7 @@ static CK_RV derive_secret(struct p11_op *op, void *arg)
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE secret = CK_INVALID_HANDLE;
     CK_RV destroyed;
-    CK_RV rv = p11_key_handle(op, derive->key, false, &handle);
+    CK_RV rv = p11_key_handle(op, derive->key, &handle);
 
     if (rv == CKR_OK)
         rv =

@@ -77,7 +77,7 @@ struct p11_config {
     const char *pin_source;       /* file:/path, env:NAME, credential:NAME; NULL = none */
     bool allow_pin_value;         /* accept pin-value in a URI (default no) */
     bool allow_not_sensitive;     /* the opposite of require-sensitive (default no) */
-    enum p11_auto key_copy;       /* session copy of a signing key: auto = with SoftHSM only */
+    enum p11_auto key_copy;       /* session copy of a private key: auto = with SoftHSM only */
     enum p11_auto block_sigpipe;  /* block SIGPIPE around calls: auto = modules on a socket */
     enum p11_auto login;          /* auto = when needed; yes = at once; no = never */
     unsigned max_sessions;        /* bound of the pool of a token; 0 = 16. One session that holds

@@ -21,8 +21,9 @@ static OSSL_FUNC_keyexch_gettable_ctx_params_fn keyexch_gettable_ctx_params;
 
 struct keyexch {
     struct prov_ctx *provider;
-    struct prov_key *key;   /* a reference of our own */
-    struct prov_key *peer;  /* the same; only for a token key */
+    struct prov_key *key; /* a reference of our own */
+    bool has_peer;        /* only for a token key: the peer's point, uncompressed */
+    uint8_t point[1 + 2 * PROV_MAX_COORDINATE];
     EVP_PKEY_CTX *delegate; /* only for a software key; it knows the peer and the parameters */
 };
 
@@ -44,7 +45,6 @@ static void keyexch_freectx(void *vctx)
     if (ctx == NULL)
         return;
     prov_key_free(ctx->key);
-    prov_key_free(ctx->peer);
     EVP_PKEY_CTX_free(ctx->delegate);
     OPENSSL_free(ctx);
 }
@@ -60,8 +60,6 @@ static void *keyexch_dupctx(void *vctx)
     }
     if (copy->key != NULL)
         (void)prov_key_up_ref(copy->key);
-    if (copy->peer != NULL)
-        (void)prov_key_up_ref(copy->peer);
     if (ctx->delegate != NULL) {
         copy->delegate = EVP_PKEY_CTX_dup(ctx->delegate);
         if (copy->delegate == NULL) {
@@ -90,10 +88,9 @@ static int keyexch_init(void *vctx, void *vkey, const OSSL_PARAM params[])
     }
     (void)prov_key_up_ref(key);
     prov_key_free(ctx->key);
-    prov_key_free(ctx->peer);
     EVP_PKEY_CTX_free(ctx->delegate);
     ctx->key = key;
-    ctx->peer = NULL;
+    ctx->has_peer = false;
     ctx->delegate = NULL;
     if (key->token == NULL) {
         ctx->delegate = prov_delegate_new(ctx->provider, key->software);
@@ -124,19 +121,16 @@ static int keyexch_set_peer(void *vctx, void *vpeer)
         PROV_RAISE(PROV_R_PEER, "refused by the provider that does the software work");
         return 0;
     }
-    (void)prov_key_up_ref(peer);
-    prov_key_free(ctx->peer);
-    ctx->peer = peer;
-    return 1;
+    ctx->has_peer = prov_point_octets(peer->software, ctx->point, ctx->key->curve->size) == 1;
+    return ctx->has_peer;
 }
 
 static int derive_in_token(struct keyexch *ctx, uint8_t *secret, size_t *size, size_t capacity)
 {
-    uint8_t point[1 + 2 * PROV_MAX_COORDINATE];
     size_t coordinate = ctx->key->curve->size;
     enum p11_status status = P11_OK;
 
-    if (ctx->peer == NULL) {
+    if (!ctx->has_peer) {
         PROV_RAISE(PROV_R_PEER, "none was set");
         return 0;
     }
@@ -147,10 +141,8 @@ static int derive_in_token(struct keyexch *ctx, uint8_t *secret, size_t *size, s
         PROV_RAISE(PROV_R_BUFFER, "%zu octets for a secret of %zu", capacity, coordinate);
         return 0;
     }
-    if (!prov_point_octets(ctx->peer->software, point, coordinate))
-        return 0;
     /* The point was checked to be on the curve when the key was made. */
-    status = p11_key_derive(ctx->key->token, point, 1 + 2 * coordinate, secret, size);
+    status = p11_key_derive(ctx->key->token, ctx->point, 1 + 2 * coordinate, secret, size);
     return status == P11_OK;
 }
 
