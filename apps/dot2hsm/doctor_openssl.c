@@ -137,6 +137,7 @@ static void check_module(struct doctor *doctor, const CONF *conf, const char *se
     const char *given = doctor_value(conf, section, "module");
     const char *directory = secure_getenv("OPENSSL_MODULES");
     OSSL_LIB_CTX *libctx = NULL;
+    OSSL_PROVIDER *provider = NULL;
 
     if (directory == NULL)
         directory = OPENSSL_info(OPENSSL_INFO_MODULES_DIR);
@@ -155,13 +156,16 @@ static void check_module(struct doctor *doctor, const CONF *conf, const char *se
     }
     libctx = OSSL_LIB_CTX_new();
     /* By its path: what is loaded under another name would be another provider. */
-    if (libctx == NULL || OSSL_PROVIDER_load(libctx, path) == NULL) {
+    if (libctx != NULL)
+        provider = OSSL_PROVIDER_load(libctx, path);
+    if (provider == NULL) {
         doctor_fault(doctor, APP_USAGE, "provider-module",
                      "Give the path of dot2hsm.so as module in the section.",
                      "%s cannot be loaded as a provider: %s", path, doctor_queue(doctor));
         path[0] = '\0';
     } else {
         doctor_good(doctor, "provider-module", "%s", path);
+        OSSL_PROVIDER_unload(provider);
     }
     OSSL_LIB_CTX_free(libctx);
 }
