@@ -1,6 +1,6 @@
 /*
- * dot2hsm ra: the live store of a registration authority: who is blacklisted, and whose file is
- * which. The server need not be stopped; it asks the store at each request.
+ * dot2hsm ra: the live store of a registration authority: who is blacklisted, whose file is which,
+ * and whose devices are served. The server need not be stopped; it asks the store at each request.
  */
 #include <stdio.h>
 #include <string.h>
@@ -200,6 +200,7 @@ int cmd_ra(int argc, char **argv)
     static const struct command commands[] = {
         {"blacklist", "the internal blacklist", ra_blacklist},
         {"files", "which device may download which file", cmd_ra_files},
+        {"eca", "the enrollment CAs whose devices are served", cmd_ra_eca},
     };
 
     return command_run(commands, sizeof(commands) / sizeof(commands[0]),

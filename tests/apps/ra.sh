@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# dot2hsm ra blacklist and ra files, on a store.
+# dot2hsm ra blacklist, ra files and ra eca, on a store.
 . "$(dirname "$0")/lib.sh"
 
 printf '%s' 0003018001010101010101015080000002030303030303030303040404000506 \
@@ -123,6 +123,35 @@ for name in ../../etc/passwd AB09281C9867DE5.zip AB09281C9867DE53.tar AB09281C98
 done
 expect 2 files assign AB09281C9867DE53.zip 30df51cdaa1cbd36
 says err "whole hash"
+
+# Whose devices are served.
+eca() {
+    local verb=$1
+    shift
+    "$dot2hsm" ra eca "$verb" --store "$work/store.sqlite" "$@"
+}
+expect 0 eca list
+[ ! -s out ] || fail "not empty"
+expect 0 eca add --comment "the state's" cert.oer
+says out "served HashedId8 ${sha: -16}"
+expect 1 eca add "${sha: -16}"
+says err "is on the list already"
+expect 0 eca add "${other: -16}"
+expect 0 eca list --json
+python3 - "${sha: -16}" "${other: -16}" <<'PYTHON'
+import json, sys
+entries = json.load(open("out"))
+assert sorted(e["HashedId8"] for e in entries) == sorted(sys.argv[1:]), entries
+assert {e["comment"] for e in entries} == {"the state's", ""}, entries
+PYTHON
+expect 0 eca remove cert.oer
+expect 1 eca remove cert.oer
+says err "is not on the list"
+expect 0 eca list
+[ "$(cat out)" = "${other: -16}  " ] || fail "not the one that is left"
+expect 1 eca add words
+expect 2 eca add --comment "$(printf 'x%.0s' $(seq 128))" cert.oer
+expect 2 eca list extra
 
 # A store that is none.
 head -c 4096 /dev/urandom >broken.sqlite
