@@ -26,10 +26,11 @@
 #include <unistd.h>
 
 #include "tests/bench/bench.h"
+#include "tests/bench/report.h"
 #include "tests/shim/shim.h"
 
 #define THREADS_MAX 16
-#define ROUNDS_MAX 99
+#define ROUNDS_MAX BENCH_ROUNDS_MAX
 
 extern char **environ;
 
@@ -40,8 +41,7 @@ static struct bench_thread threads[THREADS_MAX];
 static bool present[SUBJECTS] = {true};
 static unsigned rounds, slice_ms;
 static bool far;
-static FILE *json;
-static unsigned rows, missed;
+static bool failed_row; /* of dot2hsm */
 
 /* The slice that the threads are in; written between two barriers. */
 static struct {
@@ -113,41 +113,6 @@ static double measure(enum subject subject, enum work work, unsigned count)
     return sum;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, unsigned count)
-{
-    qsort(values, count, sizeof(values[0]), compare);
-    return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
-/* target 0: none is set for this row. at_most: a number of calls. */
-static void row(const char *name, unsigned count, double ratio, double target, bool at_most)
-{
-    bool met = target == 0 || (at_most ? ratio <= target : ratio >= target);
-
-    printf("%-44s %2u  %7.3f", name, count, ratio);
-    if (target != 0)
-        printf("  %s %-5g %s", at_most ? "<=" : ">=", target, met ? "met" : "MISSED");
-    putchar('\n');
-    fflush(stdout);
-    if (target != 0 && !met)
-        missed++;
-    if (json == NULL)
-        return;
-    fprintf(json, "%s\n {\"name\":\"%s\",\"threads\":%u,\"ratio\":%.4f,\"target\":",
-            rows++ > 0 ? "," : "", name, count, ratio);
-    if (target != 0)
-        fprintf(json, "%g,\"met\":%s}", target, met ? "true" : "false");
-    else
-        fprintf(json, "null,\"met\":null}");
-}
-
 static double target_of(enum subject subject, enum work work)
 {
     static const double local_targets[WORKS] = {0.95, 0.90, 0.92, 0};
@@ -182,9 +147,10 @@ static void rows_of(enum work work, unsigned count)
         if (failed[i])
             fprintf(stderr, "bench: %s (%u threads): not offered, or it failed\n", name, count);
         else
-            row(name, count, median(ratios[i], rounds), target_of((enum subject)i, work), false);
+            report_row(name, count, bench_median(ratios[i], rounds),
+                       target_of((enum subject)i, work), false);
         if (failed[i] && i == DOT2HSM)
-            missed++;
+            failed_row = true;
     }
 }
 
@@ -256,7 +222,7 @@ static void count_calls(struct shim_state *state)
             snprintf(name, sizeof(name), "calls-per-%s %s", work_names[work],
                      subject_names[subject]);
             if (least != UINT64_MAX)
-                row(name, 1, (double)least, subject == DOT2HSM ? targets[work] : 0, true);
+                report_row(name, 1, (double)least, subject == DOT2HSM ? targets[work] : 0, true);
         }
     }
 }
@@ -313,7 +279,7 @@ static bool cold(void)
     }
     for (int i = 0; i < 2; i++) {
         if (ok[i])
-            row(names[i], 1, median(ratios[i], rounds), i == 0 ? 1.0 : 0, false);
+            report_row(names[i], 1, bench_median(ratios[i], rounds), i == 0 ? 1.0 : 0, false);
     }
     return true;
 }
@@ -385,7 +351,10 @@ int main(int argc, char **argv)
         return 2;
     }
     far = strcmp(argv[1], "far") == 0;
-    json = argc > 4 ? fopen(argv[4], "a") : NULL;
+    if (!report_open(argc > 4 ? argv[4] : NULL)) {
+        perror(argv[4]);
+        return 2;
+    }
     if (far && (state = map_state()) == NULL) {
         fprintf(stderr, "bench: SHIM_STATE is no state file\n");
         return 2;
@@ -394,9 +363,7 @@ int main(int argc, char **argv)
         ok = cold();
     else if ((ok = start(&setup)))
         run_all(state);
-    if (json != NULL)
-        fclose(json);
-    fflush(stdout);
+    report_close();
     /* Without exit handlers: those of the others' modules are not what is measured here. */
-    _exit(!ok ? 2 : missed > 0 ? 1 : 0);
+    _exit(!ok ? 2 : failed_row || report_missed() > 0 ? 1 : 0);
 }
