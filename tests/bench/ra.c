@@ -3,6 +3,7 @@
  * cannot do without.
  *
  *   bench_ra codec|pipeline ROUNDS SLICE_MS [JSON]
+ *   bench_ra verify|verify-derive 1 SLICE_MS     prints the rate of the bare operations
  *
  * A row is the median over the rounds of (rate of the subject) / (rate of the bare operations in
  * the same round). The bare operations are libcrypto's own, with keys, contexts and signatures that
@@ -329,19 +330,24 @@ int main(int argc, char **argv)
     struct lab_cert ra;
     ra_keys *keys;
     size_t which;
-    bool is_codec = argc > 1 && strcmp(argv[1], "codec") == 0;
+    const char *what = argc > 1 ? argv[1] : "";
+    struct need one = {1, strcmp(what, "verify-derive") == 0};
+    bool is_codec = strcmp(what, "codec") == 0, is_bare = strncmp(what, "verify", 6) == 0;
 
-    if (argc < 4 || (!is_codec && strcmp(argv[1], "pipeline") != 0) ||
+    if (argc < 4 || (!is_codec && !is_bare && strcmp(what, "pipeline") != 0) ||
         (rounds = (unsigned)atoi(argv[2])) < 1 || rounds > BENCH_ROUNDS_MAX ||
         (slice_ms = (unsigned)atoi(argv[3])) < 1) {
-        fprintf(stderr, "usage: bench_ra codec|pipeline ROUNDS SLICE_MS [JSON]\n");
+        fprintf(stderr,
+                "usage: bench_ra codec|pipeline|verify|verify-derive ROUNDS SLICE_MS [JSON]\n");
         return 2;
     }
     require(report_open(argc > 4 ? argv[4] : NULL), "the JSON file");
     lab = lab_new();
     ra = lab_ra(lab, -60, 1000, &decrypt);
     bare_setup();
-    if (is_codec) {
+    if (is_bare) {
+        printf("%.1f\n", bench_rate(bare_work, &one, 1, slice_ms));
+    } else if (is_codec) {
         codec(&ra);
     } else {
         const struct ra_key key = {ra.cert, ra.key, decrypt};

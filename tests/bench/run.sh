@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tests/bench/run.sh provider|codec|ra [--smoke] [--json FILE]
+# tests/bench/run.sh provider|codec|ra|server [--smoke] [--json FILE]
 #
 # A table of ratios, and the same as JSON rows. Ends with 0 if every target is met, 1 if one is missed, 2 if it could not run.
 # --smoke: each step once, very short, whatever the targets say.
@@ -11,12 +11,12 @@ work=$(mktemp -d)
 trap 'status=$?; rm -rf "$work"; exit $status' EXIT
 
 usage() {
-    echo "usage: $0 provider|codec|ra [--smoke] [--json FILE]" >&2
+    echo "usage: $0 provider|codec|ra|server [--smoke] [--json FILE]" >&2
     exit 2
 }
 mode=${1:-}
 case $mode in
-provider | codec | ra) shift ;;
+provider | codec | ra | server) shift ;;
 *) usage ;;
 esac
 rounds=31 slice=15 far_slice=60 json='' smoke=no
@@ -54,6 +54,21 @@ case $mode in
 provider) . "$root/tests/bench/provider.sh" ;;
 codec) run bench_ra codec "$slice" ;;
 ra) run bench_ra pipeline "$slice" ;;
+server)
+    for tool in nginx wrk; do
+        [ -n "$(PATH=$PATH:/usr/sbin command -v $tool)" ] || {
+            echo "bench: $tool is not installed" >&2
+            exit 2
+        }
+    done
+    server_rounds=7
+    [ $smoke = no ] || server_rounds=1
+    python3 "$root/tests/bench/server.py" "$build" "$work" $server_rounds "$work/rows" || status=$?
+    [ -s "$work/rows" ] || { # it ended with 1, but not for a target
+        tail -n 20 "$work"/*.log >&2
+        exit 2
+    }
+    ;;
 esac
 [ -z "$json" ] || printf '[%s\n]\n' "$(cat "$work/rows")" >"$json"
 [ $smoke = no ] || status=0

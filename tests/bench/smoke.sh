@@ -25,6 +25,11 @@ elif sys.argv[1] == "codec":
         assert ("decodes-per-verification " + message, 1) in rows
         assert rows["encodes-per-decode " + message, 1]["target"] == 1
     assert rows["decodes-per-verification certificate", 1]["target"] == 130
+elif sys.argv[1] == "server":
+    for name in "downloads signed", "new connections", "handshakes TLS 1.2 resumed":
+        assert rows[name, 1]["target"] == 0.6
+    for part in "p50", "p99", "p99.9":
+        assert ("downloads secured " + part, 1) in rows
 else:
     for form, target in ("signed", 0.9), ("secured", 0.85):
         for threads in 1, 2:

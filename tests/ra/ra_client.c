@@ -2,7 +2,8 @@
  * ra_client.c: what a device sends to an RA and makes of its answer, for stories in shell.
  *
  *   ra_client body app|id|pseudonym CERT KEY.pem RA-CERT       a Secured request, to stdout
- *   ra_client header CERT KEY.pem RA-CERT NAME                 Base64 for Download-Req
+ *   ra_client header CERT KEY.pem RA-CERT|- NAME               Base64 for Download-Req; with -
+ *                                                              a Signed request
  *   ra_client ack ROOT ICA RA-CERT BODY ACK                    verifies, prints certDLURL
  */
 #include <stdio.h>
@@ -63,12 +64,12 @@ static EVP_PKEY *load_key(const char *path)
     return key;
 }
 
-/* Signs and encrypts. */
+/* Signs, and encrypts to the RA unless ra_path is "-". */
 static uint8_t *secure(const char *cert_path, const char *key_path, const char *ra_path,
                        uint8_t *tbs, size_t tbs_size, size_t *size)
 {
     struct dot2_error error = {0};
-    dot2_cert *cert = load_cert(cert_path), *ra = load_cert(ra_path);
+    dot2_cert *cert = load_cert(cert_path), *ra;
     EVP_PKEY *key = load_key(key_path);
     uint8_t *request = NULL, *secured = NULL;
     size_t request_size;
@@ -76,13 +77,18 @@ static uint8_t *secure(const char *cert_path, const char *key_path, const char *
     require(scms_signed_request_build(crypto, key, cert, tbs, tbs_size, &request, &request_size,
                                       &error) == DOT2_OK,
             "sign", &error);
+    OPENSSL_free(tbs);
+    EVP_PKEY_free(key);
+    dot2_cert_free(cert);
+    if (strcmp(ra_path, "-") == 0) {
+        *size = request_size;
+        return request;
+    }
+    ra = load_cert(ra_path);
     require(scms_secured_build(crypto, ra, request, request_size, &secured, size, &error) ==
                 DOT2_OK,
             "encrypt", &error);
     OPENSSL_free(request);
-    OPENSSL_free(tbs);
-    EVP_PKEY_free(key);
-    dot2_cert_free(cert);
     dot2_cert_free(ra);
     return secured;
 }
