@@ -64,6 +64,20 @@ refused "verification fail" plain cms -verify -CAfile "$lab/ca.crt" -inform DER 
 openssl smime -sign -signer "$lab/signer.crt" -inkey "$(uri signer)" -in "$lab/text" -out "$lab/smime"
 plain smime -verify -CAfile "$lab/ca.crt" -in "$lab/smime" >/dev/null 2>&1 || die "smime"
 
+step "cms: encrypted to a key in the token, by ECDH and the KDF of X9.63"
+openssl genpkey -algorithm EC -propquery '?provider=dot2hsm' -pkeyopt group:P-256 \
+    -pkeyopt "pkcs11_uri:$(uri reader)" -pkeyopt pkcs11_usage:derive -out "$lab/reader.key"
+openssl x509 -new -force_pubkey "$lab/reader.key" -subj /CN=reader -CA "$lab/ca.crt" \
+    -CAkey "$(uri ca)" -days 1 -out "$lab/reader.crt" 2>"$lab/err" || die "$(cat "$lab/err")"
+for md in sha1 sha256 sha384; do
+    plain cms -encrypt -aes256 -in "$lab/text" -binary -outform DER -out "$lab/cms" \
+        -recip "$lab/reader.crt" -keyopt ecdh_kdf_md:$md
+    openssl cms -decrypt -inform DER -in "$lab/cms" -inkey "$lab/reader.key" \
+        -recip "$lab/reader.crt" -out "$lab/out" 2>"$lab/err" || die "$(cat "$lab/err")"
+    cmp "$lab/out" "$lab/text"
+done
+refused "may not sign" openssl dgst -sha256 -sign "$lab/reader.key" "$lab/text"
+
 step "ts: a time stamp"
 certificate stamper P-384 "extendedKeyUsage=critical,timeStamping"
 cat "$lab/openssl.cnf" - >"$lab/ts.cnf" <<CONF
