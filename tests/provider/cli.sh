@@ -118,8 +118,24 @@ printf '0: Pkey\n1: Public key\n2: Certificate\nTotal found: 3\n' | cmp - "$lab/
     die "private before public before certificate: $(cat "$lab/out")"
 ours x509 -in "$(uri P-256)" -noout -subject | grep -q "CN = P-256"
 
+step "a private key without its public object: the certificate of the same CKA_ID has the point"
+ours genpkey -algorithm EC -propquery '?provider=dot2hsm' -pkeyopt group:P-256 \
+    -pkeyopt "pkcs11_uri:$(uri bare);id=%ba%4e" -out "$lab/bare.key"
+ours req -x509 -key "$lab/bare.key" -subj /CN=bare -days 1 -outform DER -out "$lab/bare.der"
+pkcs11-tool --module $module --login --pin $pin --delete-object --type pubkey --label bare \
+    >/dev/null 2>&1
+refused "no public key" ours dgst -sha256 -sign "$(uri bare)" "$lab/data"
+pkcs11-tool --module $module --login --pin $pin --write-object "$lab/bare.der" --type cert \
+    --label bare --id ba4e >/dev/null 2>&1
+for key in "$lab/bare.key" "$(uri bare)"; do
+    ours dgst -sha256 -sign "$key" -out "$lab/signature" "$lab/data"
+    plain x509 -inform DER -in "$lab/bare.der" -noout -pubkey -out "$lab/public.pem"
+    plain dgst -sha256 -verify "$lab/public.pem" -signature "$lab/signature" "$lab/data" >/dev/null
+done
+
 step "several keys, no key, no such attribute"
-refused "4 private keys" ours pkey -in "pkcs11:token=lab" -noout
+refused "5 private keys" ours pkey -in "pkcs11:token=lab" -noout
+refused "5 private keys" ours storeutl -noout "pkcs11:token=lab;type=private"
 refused "no object matches" ours pkey -in "$(uri nobody)" -noout
 refused "labl" ours pkey -in "pkcs11:token=lab;labl=P-256" -noout
 

@@ -1,0 +1,479 @@
+/*
+ * test_faults.c: what users of other PKCS#11 providers and engines report, and must not be found
+ * here: failures without an error, objects left behind in the token, verification that races.
+ * (The ends of a process are in test_exit.c, exports in test_token.c, templates and points of keys
+ * in tests/pkcs11/test_keys.c, URIs in tests/pkcs11/test_uri.c.)
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/store.h>
+#include <p11-kit/pkcs11.h>
+
+#include "tests/provider/support.h"
+#include "tests/provider/token_lab.h"
+
+#define OURS "provider=dot2hsm"
+#define THREADS 8
+#define ROUNDS 40
+
+static const uint8_t data[] = "what is signed";
+
+struct fixture {
+    struct world world;
+    EVP_PKEY *sign, *derive; /* in the token */
+    EVP_PKEY *software;      /* of the default provider */
+};
+
+static int set_up(void **state)
+{
+    static struct fixture fixture;
+
+    lab_open();
+    world_open(&fixture.world, "default", "dot2hsm");
+    fixture.sign = lab_generate(fixture.world.libctx, "P-256", lab_uri("sign"), "sign");
+    fixture.derive = lab_generate(fixture.world.libctx, "P-256", lab_uri("derive"), "derive");
+    fixture.software = key_generate(fixture.world.libctx, "provider=default", "P-256");
+    assert_non_null(fixture.sign);
+    assert_non_null(fixture.derive);
+    *state = &fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+
+    EVP_PKEY_free(fixture->sign);
+    EVP_PKEY_free(fixture->derive);
+    EVP_PKEY_free(fixture->software);
+    world_close(&fixture->world);
+    lab_close();
+    return 0;
+}
+
+/* ---- a failure has an error ---- */
+
+static bool signs(const struct fixture *fixture, EVP_PKEY *key, const char *digest, size_t capacity)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint8_t signature[160];
+    bool ok =
+        EVP_DigestSignInit_ex(ctx, NULL, digest, fixture->world.libctx, OURS, key, NULL) == 1 &&
+        EVP_DigestSign(ctx, signature, &capacity, data, sizeof(data)) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+static bool signs_with_derive_key(const struct fixture *fixture)
+{
+    return signs(fixture, fixture->derive, NULL, 160);
+}
+
+static bool signs_with_md5(const struct fixture *fixture)
+{
+    return signs(fixture, fixture->sign, "MD5", 160);
+}
+
+static bool signs_into_ten_octets(const struct fixture *fixture)
+{
+    return signs(fixture, fixture->sign, NULL, 10);
+}
+
+static bool signs_a_short_digest(const struct fixture *fixture)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(fixture->world.libctx, fixture->sign, NULL);
+    uint8_t signature[80];
+    size_t size = sizeof(signature);
+    bool ok = EVP_PKEY_sign_init(ctx) == 1 && EVP_PKEY_sign(ctx, signature, &size, data, 5) == 1;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static bool verifies_nonsense(const struct fixture *fixture)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = EVP_DigestVerifyInit_ex(ctx, NULL, NULL, fixture->world.libctx, OURS, fixture->sign,
+                                      NULL) == 1 &&
+              EVP_DigestVerify(ctx, data, sizeof(data), data, sizeof(data)) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+static size_t derive(const struct fixture *fixture, EVP_PKEY *key, EVP_PKEY *peer,
+                     const OSSL_PARAM *params, uint8_t *secret, size_t capacity)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(fixture->world.libctx, key, NULL);
+
+    if (EVP_PKEY_derive_init_ex(ctx, params) != 1 ||
+        (peer != NULL && EVP_PKEY_derive_set_peer(ctx, peer) != 1) ||
+        EVP_PKEY_derive(ctx, secret, &capacity) != 1)
+        capacity = 0;
+    EVP_PKEY_CTX_free(ctx);
+    return capacity;
+}
+
+static bool derives_with_sign_key(const struct fixture *fixture)
+{
+    uint8_t secret[64];
+
+    return derive(fixture, fixture->sign, fixture->software, NULL, secret, 64) != 0;
+}
+
+static bool derives_without_peer(const struct fixture *fixture)
+{
+    uint8_t secret[64];
+
+    return derive(fixture, fixture->derive, NULL, NULL, secret, 64) != 0;
+}
+
+static bool derives_into_ten_octets(const struct fixture *fixture)
+{
+    uint8_t secret[64];
+
+    return derive(fixture, fixture->derive, fixture->software, NULL, secret, 10) != 0;
+}
+
+static bool derives_through_an_unknown_kdf(const struct fixture *fixture)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, (char *)"HKDF", 0),
+        OSSL_PARAM_construct_end(),
+    };
+    uint8_t secret[64];
+
+    return derive(fixture, fixture->derive, fixture->software, params, secret, 64) != 0;
+}
+
+static bool derives_through_a_kdf_without_size(const struct fixture *fixture)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, (char *)"X963KDF", 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_end(),
+    };
+    uint8_t secret[64];
+
+    return derive(fixture, fixture->derive, fixture->software, params, secret, 64) != 0;
+}
+
+static bool exports_both_halves(const struct fixture *fixture)
+{
+    OSSL_PARAM *params = NULL;
+    bool ok = EVP_PKEY_todata(fixture->sign, EVP_PKEY_KEYPAIR, &params) == 1;
+
+    OSSL_PARAM_free(params);
+    return ok;
+}
+
+static bool imports_a_point_off_the_curve(const struct fixture *fixture)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(fixture->world.libctx, "EC", OURS);
+    uint8_t point[65] = {0x04, 0x01};
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)"P-256", 0),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point)),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_PKEY *key = NULL;
+    bool ok = EVP_PKEY_fromdata_init(ctx) == 1 &&
+              EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) == 1;
+
+    EVP_PKEY_free(key);
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static bool makes(const struct fixture *fixture, const char *curve, const char *uri,
+                  const char *usage)
+{
+    EVP_PKEY *key = lab_generate(fixture->world.libctx, curve, uri, usage);
+
+    EVP_PKEY_free(key);
+    return key != NULL;
+}
+
+static bool makes_a_key_of_another_curve(const struct fixture *fixture)
+{
+    return makes(fixture, "secp256k1", lab_uri("k1"), NULL);
+}
+
+static bool makes_a_key_that_is_there(const struct fixture *fixture)
+{
+    return makes(fixture, "P-256", lab_uri("sign"), NULL);
+}
+
+static bool makes_a_key_without_a_name(const struct fixture *fixture)
+{
+    return makes(fixture, "P-256", "pkcs11:token=" LAB_TOKEN, NULL);
+}
+
+static bool makes_a_key_in_no_token(const struct fixture *fixture)
+{
+    return makes(fixture, "P-256", "pkcs11:token=nowhere;object=a", NULL);
+}
+
+static bool loads(const struct fixture *fixture, const char *uri, int expect)
+{
+    EVP_PKEY *key = lab_load(fixture->world.libctx, uri, expect);
+
+    EVP_PKEY_free(key);
+    return key != NULL;
+}
+
+static bool loads_what_is_not_there(const struct fixture *fixture)
+{
+    return loads(fixture, lab_uri("nobody"), OSSL_STORE_INFO_PKEY);
+}
+
+static bool loads_a_misspelt_uri(const struct fixture *fixture)
+{
+    return loads(fixture, "pkcs11:tokn=" LAB_TOKEN ";object=sign", OSSL_STORE_INFO_PKEY);
+}
+
+static bool loads_one_of_several(const struct fixture *fixture)
+{
+    return loads(fixture, "pkcs11:token=" LAB_TOKEN, OSSL_STORE_INFO_PKEY);
+}
+
+/* Without an expectation, type=private asks for one private key all the same. */
+static bool loads_one_of_several_by_type(const struct fixture *fixture)
+{
+    return loads(fixture, "pkcs11:token=" LAB_TOKEN ";type=private", 0);
+}
+
+static void a_failure_leaves_an_error(void **state)
+{
+    static const struct {
+        const char *name;
+        bool (*works)(const struct fixture *fixture);
+        const char *words;
+    } cases[] = {
+        {"sign with a derive key", signs_with_derive_key, "may not sign"},
+        {"sign with MD5", signs_with_md5, "digest not supported"},
+        {"sign into ten octets", signs_into_ten_octets, "buffer too small"},
+        {"sign a short digest", signs_a_short_digest, "wrong size"},
+        {"verify nonsense", verifies_nonsense, "does not verify"},
+        {"derive with a sign key", derives_with_sign_key, "may not derive"},
+        {"derive without a peer", derives_without_peer, "bad peer key"},
+        {"derive into ten octets", derives_into_ten_octets, "buffer too small"},
+        {"derive through HKDF", derives_through_an_unknown_kdf, "HKDF"},
+        {"derive without a size", derives_through_a_kdf_without_size, "kdf-outlen"},
+        {"export both halves", exports_both_halves, "stays in the token"},
+        {"import a point off the curve", imports_a_point_off_the_curve, "make no EC key"},
+        {"make secp256k1", makes_a_key_of_another_curve, "curve not supported"},
+        {"make what is there", makes_a_key_that_is_there, "is there already"},
+        {"make without a name", makes_a_key_without_a_name, "object= or id="},
+        {"make in no token", makes_a_key_in_no_token, "no token matches"},
+        {"load what is not there", loads_what_is_not_there, "no object matches"},
+        {"load a misspelt URI", loads_a_misspelt_uri, "tokn"},
+        {"load one of several", loads_one_of_several, "more than one private key"},
+        {"load one of several by type", loads_one_of_several_by_type, "object=derive"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(ERR_peek_error(), 0);
+        if (cases[i].works(*state))
+            fail_msg("%s: it works", cases[i].name);
+        if (!error_says(cases[i].words))
+            fail_msg("%s: no such error", cases[i].name);
+    }
+}
+
+/* ---- nothing is left behind ---- */
+
+static size_t objects_in_the_token(void)
+{
+    void *module = dlopen(LAB_MODULE, RTLD_NOW | RTLD_LOCAL);
+    CK_C_GetFunctionList list = NULL;
+    CK_FUNCTION_LIST *f = NULL;
+    CK_SLOT_ID slots[8];
+    CK_SESSION_HANDLE session = 0;
+    CK_OBJECT_HANDLE handles[16];
+    CK_ULONG count = 8, got = 0;
+    size_t total = 0;
+
+    assert_non_null(module);
+    list = (CK_C_GetFunctionList)(uintptr_t)dlsym(module, "C_GetFunctionList");
+    assert_int_equal(list(&f), CKR_OK);
+    assert_int_equal(f->C_GetSlotList(1, slots, &count), CKR_OK);
+    for (CK_ULONG i = 0; i < count; i++) {
+        CK_TOKEN_INFO info;
+
+        assert_int_equal(f->C_GetTokenInfo(slots[i], &info), CKR_OK);
+        if (memcmp(info.label, LAB_TOKEN " ", sizeof(LAB_TOKEN)) == 0)
+            assert_int_equal(f->C_OpenSession(slots[i], CKF_SERIAL_SESSION, NULL, NULL, &session),
+                             CKR_OK);
+    }
+    assert_int_equal(f->C_FindObjectsInit(session, NULL, 0), CKR_OK);
+    do {
+        assert_int_equal(f->C_FindObjects(session, handles, 16, &got), CKR_OK);
+        total += got;
+    } while (got != 0);
+    assert_int_equal(f->C_FindObjectsFinal(session), CKR_OK);
+    assert_int_equal(f->C_CloseSession(session), CKR_OK);
+    (void)dlclose(module);
+    return total;
+}
+
+static void derivations_imports_and_opens_leave_no_object(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t secret[64];
+    size_t before = 0;
+
+    /* the session copy of the signing key is made at its first signature, and is no leak */
+    assert_true(signs(fixture, fixture->sign, NULL, 160));
+    before = objects_in_the_token();
+    assert_true(before >= 5);
+    for (int i = 0; i < 100; i++) {
+        EVP_PKEY *public = public_copy(fixture->world.libctx, fixture->software);
+        EVP_PKEY *ours = NULL;
+
+        assert_int_equal(derive(fixture, fixture->derive, public, NULL, secret, 64), 32);
+        assert_false(signs(fixture, public, NULL, 160));
+        ERR_clear_error();
+        ours = lab_load(fixture->world.libctx, lab_uri("sign"), OSSL_STORE_INFO_PKEY);
+        assert_non_null(ours);
+        if (i % 10 == 0)
+            assert_true(signs(fixture, ours, NULL, 160));
+        EVP_PKEY_free(ours);
+        EVP_PKEY_free(public);
+    }
+    assert_int_equal(objects_in_the_token(), before);
+}
+
+/* ---- the KDF of X9.63 beside a token's ECDH ---- */
+
+static void the_kdf_agrees_with_the_default_providers(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t one[100], two[100], copied[100], ukm[] = "user keying material";
+    size_t length = sizeof(one);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, (char *)"X963KDF", 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_DIGEST, (char *)"SHA384", 0),
+        OSSL_PARAM_construct_size_t(OSSL_EXCHANGE_PARAM_KDF_OUTLEN, &length),
+        OSSL_PARAM_construct_octet_string(OSSL_EXCHANGE_PARAM_KDF_UKM, ukm, sizeof(ukm)),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_PKEY *public = public_copy(fixture->world.libctx, fixture->derive);
+    EVP_PKEY_CTX *ctx = NULL, *copy = NULL;
+    char type[16] = "", digest[16] = "";
+    size_t told = 0, size = sizeof(copied);
+    OSSL_PARAM get[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, type, sizeof(type)),
+        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_DIGEST, digest, sizeof(digest)),
+        OSSL_PARAM_construct_size_t(OSSL_EXCHANGE_PARAM_KDF_OUTLEN, &told),
+        OSSL_PARAM_construct_end(),
+    };
+
+    assert_int_equal(derive(fixture, fixture->derive, fixture->software, params, one, 100), 100);
+    assert_int_equal(derive(fixture, fixture->software, public, params, two, 100), 100);
+    assert_memory_equal(one, two, 100);
+    /* what was set can be read, and goes into a duplicate */
+    ctx = EVP_PKEY_CTX_new_from_pkey(fixture->world.libctx, fixture->derive, NULL);
+    assert_int_equal(EVP_PKEY_derive_init_ex(ctx, params), 1);
+    assert_int_equal(EVP_PKEY_CTX_get_params(ctx, get), 1);
+    assert_string_equal(type, "X963KDF");
+    assert_string_equal(digest, "SHA384");
+    assert_int_equal(told, 100);
+    assert_int_equal(EVP_PKEY_derive_set_peer(ctx, fixture->software), 1);
+    copy = EVP_PKEY_CTX_dup(ctx);
+    assert_non_null(copy);
+    EVP_PKEY_CTX_free(ctx);
+    assert_int_equal(EVP_PKEY_derive(copy, copied, &size), 1);
+    assert_int_equal(size, 100);
+    assert_memory_equal(copied, one, 100);
+    EVP_PKEY_CTX_free(copy);
+    EVP_PKEY_free(public);
+}
+
+/* ---- verification by many threads ---- */
+
+struct work {
+    const struct fixture *fixture;
+    EVP_PKEY *public;
+    const uint8_t *signature;
+    size_t size;
+    size_t good;
+    pthread_t thread;
+};
+
+/* One key for all, which nobody has used yet: whatever it caches, it caches under their eyes. */
+static void *verify(void *arg)
+{
+    struct work *work = arg;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+        EVP_PKEY *key = i % 2 == 0 ? work->public : work->fixture->sign;
+        uint8_t changed[sizeof(data)];
+
+        memcpy(changed, data, sizeof(data));
+        changed[i % (int)sizeof(data)] ^= 1;
+        if (EVP_DigestVerifyInit_ex(ctx, NULL, NULL, work->fixture->world.libctx, "?" OURS, key,
+                                    NULL) == 1 &&
+            EVP_DigestVerify(ctx, work->signature, work->size, data, sizeof(data)) == 1 &&
+            EVP_DigestVerifyInit_ex(ctx, NULL, NULL, work->fixture->world.libctx, "?" OURS, key,
+                                    NULL) == 1 &&
+            EVP_DigestVerify(ctx, work->signature, work->size, changed, sizeof(changed)) != 1 &&
+            ERR_peek_error() != 0)
+            work->good++;
+        ERR_clear_error();
+        EVP_MD_CTX_free(ctx);
+    }
+    return NULL;
+}
+
+static void threads_verify_with_one_key(void **state)
+{
+    struct fixture *fixture = *state;
+    struct work works[THREADS];
+    uint8_t signature[160];
+    size_t size = sizeof(signature);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY *public = public_copy(fixture->world.libctx, fixture->sign);
+
+    assert_int_equal(
+        EVP_DigestSignInit_ex(ctx, NULL, NULL, fixture->world.libctx, OURS, fixture->sign, NULL),
+        1);
+    assert_int_equal(EVP_DigestSign(ctx, signature, &size, data, sizeof(data)), 1);
+    for (size_t i = 0; i < THREADS; i++) {
+        works[i] = (struct work){fixture, public, signature, size, 0, 0};
+        assert_int_equal(pthread_create(&works[i].thread, NULL, verify, &works[i]), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(works[i].thread, NULL), 0);
+        assert_int_equal(works[i].good, ROUNDS);
+    }
+    EVP_PKEY_free(public);
+    EVP_MD_CTX_free(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failure_leaves_an_error),
+        cmocka_unit_test(derivations_imports_and_opens_leave_no_object),
+        cmocka_unit_test(the_kdf_agrees_with_the_default_providers),
+        cmocka_unit_test(threads_verify_with_one_key),
+    };
+
+    return cmocka_run_group_tests_name("provider/faults", tests, set_up, tear_down);
+}
