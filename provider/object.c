@@ -20,6 +20,14 @@ bool prov_objects_find(struct prov_ctx *provider, const char *uri, unsigned clas
                     prompt, objects) == P11_OK;
 }
 
+/* The part of a URI that tells one candidate from another: from the token's label on. */
+static const char *short_name(const char *uri)
+{
+    const char *token = strstr(uri, "token=");
+
+    return token != NULL ? token : uri;
+}
+
 /* With several candidates, the first would be a matter of chance: the user has to name one. */
 bool prov_objects_unambiguous(const p11_objects *objects)
 {
@@ -28,12 +36,13 @@ bool prov_objects_unambiguous(const p11_objects *objects)
 
     for (size_t i = 0; i < p11_objects_count(objects); i++) {
         const struct p11_object *object = p11_objects_get(objects, i);
+        const char *name = short_name(object->uri);
 
         if (object->class_ != P11_PRIVATE)
             continue;
-        if (strlen(list) + strlen(object->uri) < sizeof(list) - 8) {
+        if (strlen(list) + strlen(name) < sizeof(list) - 8) {
             OPENSSL_strlcat(list, count > 0 ? ", " : "", sizeof(list));
-            OPENSSL_strlcat(list, object->uri, sizeof(list));
+            OPENSSL_strlcat(list, name, sizeof(list));
         } else if (list[0] == '\0' || list[strlen(list) - 1] != '.') {
             OPENSSL_strlcat(list, ", ...", sizeof(list));
         }

@@ -6,12 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/bio.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/provider.h>
 
 #include "protocol/ra/http_head.h"
 #include "protocol/ra/http_range.h"
 #include "protocol/scms/scms.h"
+#include "provider/key_file.h"
 
 #define DEMAND(condition)                                                                          \
     do {                                                                                           \
@@ -21,7 +25,8 @@
 
 typedef void fuzz_decoder_fn(const uint8_t *data, size_t size);
 /* A target is compiled with one of them; the others are there for the other targets. */
-fuzz_decoder_fn fuzz_base64, fuzz_head, fuzz_range, fuzz_cert, fuzz_signed_request, fuzz_encrypted;
+fuzz_decoder_fn fuzz_base64, fuzz_head, fuzz_range, fuzz_cert, fuzz_signed_request, fuzz_encrypted,
+    fuzz_key_file;
 
 static const dot2_crypto *crypto(void)
 {
@@ -152,6 +157,49 @@ void fuzz_encrypted(const uint8_t *data, size_t size)
     else
         DEMAND(error.offset <= size);
     dot2_encrypted_clear(&encrypted);
+}
+
+/*
+ * The form by itself: what is taken is the one encoding of its URI. And through libcrypto, as a
+ * program reads a PEM file, with the provider's decoders among the others: without a module no key
+ * comes of any key file.
+ */
+void fuzz_key_file(const uint8_t *data, size_t size)
+{
+    static OSSL_LIB_CTX *libctx;
+    BIO *in = BIO_new_mem_buf(data, (int)size);
+    EVP_PKEY *key = NULL;
+    uint8_t *again = NULL;
+    size_t again_size = 0;
+    char *uri = NULL;
+
+    if (libctx == NULL) {
+        libctx = OSSL_LIB_CTX_new();
+        OSSL_PROVIDER_set_default_search_path(libctx, getenv("DOT2HSM_MODULES"));
+        DEMAND(OSSL_PROVIDER_load(libctx, "default") != NULL);
+        DEMAND(OSSL_PROVIDER_load(libctx, "dot2hsm") != NULL);
+    }
+    switch (prov_key_file_parse(data, size, &uri)) {
+    case PROV_KEY_FILE_OK:
+        DEMAND(prov_key_file_build(uri, &again, &again_size));
+        DEMAND(again_size == size && memcmp(again, data, size) == 0);
+        break;
+    case PROV_KEY_FILE_OTHER:
+        DEMAND(uri == NULL && ERR_peek_error() == 0);
+        break;
+    case PROV_KEY_FILE_MALFORMED:
+        DEMAND(uri == NULL && ERR_peek_error() != 0);
+        break;
+    }
+    ERR_clear_error();
+    key = PEM_read_bio_PrivateKey_ex(in, NULL, NULL, (void *)"password", libctx, NULL);
+    DEMAND(key == NULL ||
+           strcmp(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key)), "dot2hsm") != 0);
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    BIO_free(in);
+    OPENSSL_free(again);
+    OPENSSL_free(uri);
 }
 
 #ifdef FUZZ_DECODER
