@@ -44,8 +44,10 @@ export BENCH_DOT2HSM=$build/lib/dot2hsm.so BENCH_PKCS11_PROVIDER=$other BENCH_EN
 # ---- a configuration each, for the cold start ----
 "$build/bin/dot2hsm" config --module $softhsm --token pkcs11:token=bench \
     --pin-source "file:$work/pin" --out "$work/dot2hsm.cnf"
+# no-deinit: without it pkcs11-provider crashes at the process's exit, in SoftHSM that has ended.
 printf '%s\n' 'openssl_conf = a' '[a]' 'providers = b' '[b]' 'default = c' 'pkcs11 = d' '[c]' \
     'activate = 1' '[d]' "module = $other" "pkcs11-module-path = $softhsm" \
+    'pkcs11-module-quirks = no-deinit' \
     "pkcs11-module-token-pin = file:$work/pin" 'activate = 1' >"$work/other.cnf"
 printf '%s\n' 'openssl_conf = a' '[a]' 'engines = b' '[b]' 'pkcs11 = c' '[c]' 'engine_id = pkcs11' \
     "dynamic_path = $engine" "MODULE_PATH = $softhsm" 'PIN = 739154' 'init = 0' >"$work/engine.cnf"
