@@ -16,6 +16,7 @@
 #include <openssl/x509.h>
 
 #include "apps/dot2hsm/doctor.h"
+#include "apps/dot2hsm/verify_crl.h"
 #include "protocol/ra/ra.h"
 
 #define CERTIFICATE_MAX 65536
@@ -141,9 +142,28 @@ static void chain_fault(struct doctor *doctor, const char *path, const struct do
         mend = "Have it renewed, and the CA's if that is the one.";
     else if (error->status == DOT2_E_NOT_YET_VALID)
         mend = "Set the clock, or wait.";
+    else if (error->status == DOT2_E_REVOKED)
+        mend = "Have a new one issued, for a new key; ask its CA why it was revoked.";
     doctor_fault(doctor, APP_REFUSED, "certificate", mend, "%s: %s%s%s", path,
                  dot2_status_text(error->status), error->detail[0] != '\0' ? ": " : "",
                  error->detail);
+}
+
+/* The lists of `crl-files`, after the certificates that verify them. */
+static void add_crls(struct doctor *doctor, dot2_trust *trust, const char *list, uint32_t time)
+{
+    char *copy = strdup(list), *save = NULL;
+
+    for (char *item = copy == NULL ? NULL : strtok_r(copy, ", \t", &save); item != NULL;
+         item = strtok_r(NULL, ", \t", &save)) {
+        if (verify_crl_add(trust, item, time) == APP_OK)
+            doctor_good(doctor, "crl", "%s", item);
+        else
+            doctor_fault(doctor, APP_USAGE, "crl",
+                         "Get it anew from the MA, with the certificates that verify it.", "%s",
+                         doctor->heard);
+    }
+    free(copy);
 }
 
 struct judged {
@@ -157,6 +177,7 @@ static dot2_cert *judge(struct doctor *doctor, const CONF *conf, struct judged *
 {
     const char *anchors = doctor_value(conf, it->section, "anchors");
     const char *others = doctor_value(conf, it->section, "certificates");
+    const char *crls = doctor_value(conf, it->section, "crl-files");
     struct dot2_check check = {.purpose = it->purpose};
     struct dot2_error error = {.status = DOT2_OK};
     struct dot2_chain chain = {0};
@@ -179,6 +200,8 @@ static dot2_cert *judge(struct doctor *doctor, const CONF *conf, struct judged *
     add_list(doctor, trust, anchors, true);
     if (others != NULL)
         add_list(doctor, trust, others, false);
+    if (crls != NULL)
+        add_crls(doctor, trust, crls, check.time);
     if (dot2_chain_verify(trust, cert, &check, &chain, &error) == DOT2_OK) {
         doctor_good(doctor, "certificate", "%s: chain of %zu, valid", it->path, chain.depth);
         if (EVP_PKEY_up_ref(chain.key) == 1)
@@ -246,6 +269,9 @@ void doctor_ee_keys(struct doctor *doctor, const CONF *conf)
     if (it.path == NULL)
         return;
     dot2_cert_free(judge(doctor, conf, &it));
+    if (doctor_value(conf, "ee", "crl-url") != NULL)
+        doctor_note(doctor, "crl", "`dot2hsm ee status` tells what the installed CRLs revoke.",
+                    "the CRLs of the MA at crl-url are not looked into here");
     if (uri != NULL) {
         if (app_provider_load(&doctor->provider, &libctx) == APP_OK)
             same_key(doctor, libctx, it.key, "enrollment-key", uri, it.path);

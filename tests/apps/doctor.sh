@@ -141,6 +141,26 @@ finds note pin-count-low "wrong PINs"
 "$shimctl" shim.state fail C_Login 0xa4 1
 expect 1 doctor --config own.conf --login
 finds fault pin "CKR_PIN_LOCKED"
+
+# ---- PIN: what the token's flags say of it; where they warn, there is no login at all ----
+options "pkcs11-module = $BUILD_DIR/tests/p11shim.so" "token = pkcs11:token=rse" \
+    "pin-source = file:$work/rse.pin"
+flags() { # SET CLEAR ID TEXT
+    "$shimctl" shim.state flags "$1" "$2"
+    "$shimctl" shim.state reset
+    expect 1 doctor --config own.conf --login
+    finds fault "$3" "$4"
+    finds note login "no login is tried"
+    [ "$("$shimctl" shim.state count C_Login)" -eq 0 ] || fail "a login in spite of $3"
+}
+flags 0x40000 0 pin-locked "is locked"        # CKF_USER_PIN_LOCKED
+flags 0x20000 0 pin-final-try "one more wrong" # CKF_USER_PIN_FINAL_TRY
+flags 0 0x8 pin-not-set "no user PIN yet"     # CKF_USER_PIN_INITIALIZED
+"$shimctl" shim.state flags 0 0
+"$shimctl" shim.state reset
+expect 0 doctor --config own.conf --login
+finds good key-sign "signs"
+[ "$("$shimctl" shim.state count C_Login)" -gt 0 ] || fail "no login with --login"
 unset SHIM_MODULE SHIM_STATE
 
 # ---- mechanisms ----
@@ -176,6 +196,10 @@ put soft.der privkey wrong 79
 put other.pub pubkey wrong 79
 expect 1 doctor --config own.conf --login 'pkcs11:token=rse;object=wrong'
 finds fault key-public "does not verify"
+pkcs11-tool --module "$module" --token-label rse --login --pin pin-of-rse --keypairgen \
+    --key-type EC:secp521r1 --label large --id 7b --usage-sign >/dev/null 2>&1
+expect 0 doctor --config own.conf --login 'pkcs11:token=rse;object=large'
+finds note key-type "not on a curve"
 put soft.der privkey alone 7a
 expect 1 doctor --config own.conf --login 'pkcs11:token=rse;object=alone'
 finds fault key-public "no public key"
@@ -283,6 +307,25 @@ finds fault certificate "no IEEE 1609.2 certificate"
 expect 2 ee "s,^tls-root.*,tls-root = $work/soft.der,"
 finds fault tls-certificate "tls-root"
 
+# Certificates of the lab's own CA whose time is over, or has not come.
+forge() {
+    "$BUILD_DIR/tests/forge" issue lab/rse/enrollment.oer lab/trust/eca.oer lab/ca/eca.key "$1" \
+        "$1.oer" "$1.key" || fail "forge $1"
+    ee "s,^enrollment-certificate.*,enrollment-certificate = $work/$1.oer,"
+}
+expect 1 forge expired
+finds fault certificate "expired.oer"
+finds fault certificate "expired"
+says out "Have it renewed"
+expect 1 forge future
+finds fault certificate "future.oer"
+says out "Set the clock, or wait."
+expect 1 forge good
+finds good certificate "good.oer"
+finds fault key-mismatch "is not the key"
+expect 0 ee '/^enrollment-certificate/s,$,\ncrl-url = https://localhost:1,'
+finds note crl "not looked into"
+
 openssl req -new -key soft.pem -subj /CN=past -out past.csr
 openssl x509 -req -in past.csr -signkey soft.pem -days -1 -out past.pem 2>err || fail "x509: $(cat err)"
 expect 1 ee "s,^tls-root.*,tls-root = $work/past.pem,"
@@ -305,6 +348,19 @@ expect 3 ra 's,^store.*,store = sqlite:/nonexistent/store.sqlite,'
 finds fault store "store"
 expect 1 ra "s,^tls-certificate.*,tls-certificate = $work/past.pem,"
 finds fault tls-certificate "has expired"
+# CRLs: that of another certificate is good; one that names the RA's, or a CA of it, refuses it.
+crls() { ra "s,^anchors.*,&\ncrl-files = $work/lab/ra/crl.oer,"; }
+sed -i '/^crl-files/d' lab/ra.conf
+"$dot2hsm" lab crl lab lab/rse/enrollment.oer >/dev/null
+expect 0 crls
+finds good crl "crl.oer"
+"$dot2hsm" lab crl lab "$(sed -n 's/^certificate *= *//p' lab/ra.conf | head -n1)" >/dev/null
+expect 1 crls
+finds fault certificate "CRL"
+says out "ask its CA why it was revoked"
+cp soft.der lab/ra/crl.oer
+expect 2 crls
+finds fault crl "crl.oer"
 expect 1 ra 's/object=ra-tls/object=ra-sign/'
 finds fault key-mismatch "tls-key"
 expect 1 ra 's/object=ra-encryption/object=ra-sign/'

@@ -113,6 +113,10 @@ static CK_RV away_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     rv = real->C_GetTokenInfo(slot, info);
     if (rv == CKR_OK && atomic_load(&state->path) != 0)
         info->flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
+    if (rv == CKR_OK) {
+        info->flags |= (CK_FLAGS)atomic_load(&state->flags_set);
+        info->flags &= ~(CK_FLAGS)atomic_load(&state->flags_clear);
+    }
     return rv;
 }
 

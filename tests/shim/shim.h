@@ -96,6 +96,8 @@ struct shim_state {
     _Atomic int64_t away;           /* the token is out of its slot, and its sessions are closed */
     _Atomic int64_t path;           /* the token has a protected authentication path */
     _Atomic int64_t always;         /* every private key is CKA_ALWAYS_AUTHENTICATE */
+    _Atomic uint64_t flags_set;     /* in the flags of C_GetTokenInfo ... */
+    _Atomic uint64_t flags_clear;   /* ... and not in them, whatever the module says */
     _Atomic int64_t context_logins; /* C_Login with CKU_CONTEXT_SPECIFIC that were right */
     struct shim_entry entry[SHIM_COUNT];
 };

@@ -7,6 +7,7 @@
  *   shimctl STATE delay FUNCTION|all US   sleep before each call
  *   shimctl STATE fail FUNCTION CKR N     the next N calls answer CKR (a number)
  *   shimctl STATE limit N                 sessions the token has; 0 = as many as the module
+ *   shimctl STATE flags SET CLEAR         of every token, over the module's own
  *   shimctl STATE sessions                open now, and most at once
  *   shimctl STATE reset                   counters to zero
  */
@@ -64,8 +65,8 @@ static void report(struct shim_state *state)
 int main(int argc, char **argv)
 {
     if (argc < 3) {
-        fprintf(stderr,
-                "usage: shimctl STATE create|count|calls|delay|fail|limit|sessions|reset\n");
+        fprintf(stderr, "usage: shimctl STATE create|count|calls|delay|fail|limit|flags|"
+                        "sessions|reset\n");
         return 2;
     }
     const char *verb = argv[2];
@@ -90,6 +91,9 @@ int main(int argc, char **argv)
         atomic_store(&entry->fail_count, strtoll(argv[5], NULL, 0));
     } else if (strcmp(verb, "limit") == 0 && argc == 4) {
         atomic_store(&state->limit, strtoll(argv[3], NULL, 0));
+    } else if (strcmp(verb, "flags") == 0 && argc == 5) {
+        atomic_store(&state->flags_set, strtoull(argv[3], NULL, 0));
+        atomic_store(&state->flags_clear, strtoull(argv[4], NULL, 0));
     } else if (strcmp(verb, "sessions") == 0) {
         printf("%" PRId64 " %" PRId64 "\n", atomic_load(&state->sessions),
                atomic_load(&state->sessions_max));
