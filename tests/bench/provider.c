@@ -306,7 +306,7 @@ static bool start(const struct bench_setup *setup)
 static void run_all(struct shim_state *state)
 {
     static const unsigned counts[] = {1, 2, 4, 16};
-    /* Last what pkcs11-provider leaves objects of: SoftHSM searches slowly among them. */
+    /* Derivations last: pkcs11-provider leaves their objects, which slow SoftHSM's searches. */
     static const enum work order[WORKS] = {SIGN_KEPT, SIGN_FRESH, OPEN, DERIVE};
     pthread_t ids[THREADS_MAX];
 
