@@ -33,11 +33,14 @@ static enum dot2_status unwrap(const uint8_t *octets, size_t size, const uint8_t
     if (!*is_signed)
         return DOT2_OK;
     status = dot2_signed_data_payload(octets, size, &payload, error);
-    if (status == DOT2_OK) {
-        *file = payload.data;
-        *file_size = payload.size;
-    }
-    return status;
+    if (status != DOT2_OK)
+        return status;
+    if (payload.header.psid != SCMS_PSID)
+        return fail(error, DOT2_E_MESSAGE, "SignedData.tbsData.headerInfo.psid",
+                    "is not that of the SCMS, 0x23");
+    *file = payload.data;
+    *file_size = payload.size;
+    return DOT2_OK;
 }
 
 static enum dot2_status decode(coer_arena *arena, const uint8_t *octets, size_t size,
@@ -75,7 +78,7 @@ static bool has_begun(const Time64_t *start, uint64_t now)
     return coer_integer_get(start, &time) && time <= now;
 }
 
-/* 0 for what is not in seconds that 32 bits hold. */
+/* 0 for less than a second; what 32 bits do not hold is as long as they can say. */
 static uint32_t seconds(const Duration_t *duration)
 {
     switch (duration->present) {
@@ -86,7 +89,9 @@ static uint32_t seconds(const Duration_t *duration)
     case Duration_PR_hours:
         return (uint32_t)duration->choice.hours * 3600;
     case Duration_PR_sixtyHours:
-        return (uint32_t)duration->choice.sixtyHours * 216000;
+        return duration->choice.sixtyHours > UINT32_MAX / 216000
+                   ? UINT32_MAX
+                   : (uint32_t)duration->choice.sixtyHours * 216000;
     case Duration_PR_years:
         return duration->choice.years > 136 ? UINT32_MAX
                                             : (uint32_t)duration->choice.years * 31556952;
@@ -140,6 +145,8 @@ static void take_values(const GlobalPolicyData_t *data, uint64_t now, struct scm
     const TemporalSeriesOfMaxGpfGccfRetrievalInterval_t *interval =
         data->temporalSeriesOfMaxGpfGccfRetrievalInterval;
     const TemporalSeriesOfMaxCertRequestAge_t *age = data->temporalSeriesOfMaxCertRequestAge;
+    const TemporalSeriesOfMaxAvailableCertSupply_t *supply =
+        data->temporalSeriesOfMaxAvailableCertSupply;
 
     policy->scms_version = data->temporalSeriesOfScmsVersion == NULL
                                ? 1
@@ -156,6 +163,9 @@ static void take_values(const GlobalPolicyData_t *data, uint64_t now, struct scm
     if (age != NULL)
         SERIES(age, initialMaxCertRequestAge, maxCertRequestAge, DURATION, now,
                policy->max_request_age);
+    if (supply != NULL)
+        SERIES(supply, initialMaxAvailableCertSupply, maxAvailableCertSupply, DURATION, now,
+               policy->max_supply);
 }
 
 enum dot2_status scms_policy_read(const uint8_t *octets, size_t size, uint64_t now,
@@ -234,7 +244,8 @@ static enum dot2_status verify_base(const dot2_crypto *crypto, dot2_trust *trust
             !coer_span_of(&asn_DEF_Ieee1609Dot2Data, data, &span))
             continue;
         payload = data->content->choice.signedData->tbsData->payload;
-        if (payload->data != NULL || payload->extDataHash == NULL ||
+        if (data->content->choice.signedData->tbsData->headerInfo.psid != SCMS_PSID ||
+            payload->data != NULL || payload->extDataHash == NULL ||
             payload->extDataHash->present != HashedData_PR_sha256HashedData ||
             payload->extDataHash->choice.sha256HashedData.size != 32 ||
             memcmp(payload->extDataHash->choice.sha256HashedData.buf, hash, 32) != 0) {

@@ -342,6 +342,29 @@ enum dot2_status scms_butterfly_private(const dot2_crypto *crypto,
                                         struct dot2_error *error);
 void scms_cert_response_clear(struct scms_cert_response *response);
 
+/* ---- chain_file.c: the local certificate chain file --------------------------------------------
+ */
+
+/* Host and certificates are in the caller's octets. */
+struct scms_chain_file {
+    coer_arena *arena;
+    uint16_t gccf_version, lccf_version;
+    const char *host; /* raHostname, host_size octets without a NUL */
+    size_t host_size;
+    struct coer_span *certs; /* the MA's, the required ones, the optional ones: count of them */
+    size_t count;
+    size_t root_ballots, elector_ballots; /* rootCAEndorsements and electorEndorsements */
+};
+/*
+ * Reads a ScmsFile with a local certificate chain file in it. Nobody signs it: a certificate in it
+ * counts as far as an anchor vouches for it. Verifies nothing, and looks into no certificate.
+ * DOT2_E_DECODE; DOT2_E_MESSAGE: another file. Then there is nothing to clear.
+ */
+enum dot2_status scms_chain_file_parse(const uint8_t *octets, size_t size,
+                                       enum dot2_ballots ballots, struct scms_chain_file *chain,
+                                       struct dot2_error *error);
+void scms_chain_file_clear(struct scms_chain_file *chain);
+
 /* ---- policy.c: the local policy file ----------------------------------------------------------
  */
 
@@ -356,6 +379,7 @@ struct scms_policy {
     uint32_t rse_validity, rse_overlap; /* of application certificates */
     uint32_t retrieval_interval;        /* MaxGpfGccfRetrievalInterval */
     uint32_t max_request_age;           /* MaxCertRequestAge */
+    uint32_t max_supply;                /* MaxAvailableCertSupply */
 };
 /*
  * Reads a ScopedLocalPolicyFile or a SignedLocalPolicyFile; of each temporal series the value that
