@@ -7,8 +7,7 @@
 
 #include "apps/dot2hsm/ee_device.h"
 #include "apps/dot2hsm/input.h"
-
-#include "asn1/types.h"
+#include "apps/dot2hsm/support.h"
 
 #define CHAIN_CERTS_MAX 1024
 
@@ -17,29 +16,17 @@ struct set {
     size_t count;
 };
 
-static bool take(const struct device *device, struct set *set, const void *asn1)
-{
-    struct coer_span span = {0};
-
-    if (set->count == CHAIN_CERTS_MAX || !coer_span_of(&asn_DEF_CertificateBase, asn1, &span))
-        return false;
-    return dot2_cert_new(device->crypto, span.data, span.size, &set->certs[set->count], NULL) ==
-                   DOT2_OK
-               ? ++set->count > 0
-               : true; /* a certificate that is none is left out, as one that does not chain is */
-}
-
+/* A certificate that is none is left out, as one that does not chain is. */
 static bool take_all(const struct device *device, struct set *set,
-                     const LocalCertificateChainFile_t *file)
+                     const struct scms_chain_file *file)
 {
-    const CertificateStore_t *store = &file->requiredCertStore;
-    bool ok = take(device, set, &store->maCertificate);
-
-    for (int i = 0; ok && i < store->certs.list.count; i++)
-        ok = take(device, set, store->certs.list.array[i]);
-    for (int i = 0; ok && i < file->optionalCertList.list.count; i++)
-        ok = take(device, set, file->optionalCertList.list.array[i]);
-    return ok;
+    if (file->count > CHAIN_CERTS_MAX)
+        return false;
+    for (size_t i = 0; i < file->count; i++)
+        if (dot2_cert_new(device->crypto, file->certs[i].data, file->certs[i].size,
+                          &set->certs[set->count], NULL) == DOT2_OK)
+            set->count++;
+    return true;
 }
 
 /* A trust takes any certificate and believes none but those that chain to its anchors. */
@@ -60,26 +47,20 @@ static int judge(struct set *set, dot2_trust *trust, uint32_t time32, unsigned *
     return APP_OK;
 }
 
-bool device_chain_version(const char *path, unsigned *gccf, unsigned *lccf)
+bool device_chain_version(const struct device *device, const char *path, unsigned *gccf,
+                          unsigned *lccf)
 {
-    coer_arena *arena = coer_arena_new();
-    const CertificateChainFiles_t *files;
+    struct scms_chain_file file;
     uint8_t *octets = NULL;
     size_t size = 0;
-    void *value = NULL;
-    bool ok = arena != NULL && app_file_read(path, INPUT_MAX, &octets, &size) == APP_OK &&
-              coer_decode(arena, &asn_DEF_ScmsFile, octets, size, &value, NULL) == COER_OK &&
-              ((const ScmsFile_t *)value)->content.present == ScmsFileContent_PR_cert_chain;
+    bool ok = app_file_read(path, INPUT_MAX, &octets, &size) == APP_OK &&
+              scms_chain_file_parse(octets, size, device->ballots, &file, NULL) == DOT2_OK;
 
     if (ok) {
-        files = &((const ScmsFile_t *)value)->content.choice.cert_chain;
-        ok = files->present == CertificateChainFiles_PR_localCertificateChainFile;
-        if (ok) {
-            *gccf = (unsigned)files->choice.localCertificateChainFile.version.gccfVersion;
-            *lccf = (unsigned)files->choice.localCertificateChainFile.version.lccfVersion;
-        }
+        *gccf = file.gccf_version;
+        *lccf = file.lccf_version;
+        scms_chain_file_clear(&file);
     }
-    coer_arena_free(arena);
     OPENSSL_free(octets);
     return ok;
 }
@@ -87,42 +68,33 @@ bool device_chain_version(const char *path, unsigned *gccf, unsigned *lccf)
 int device_chain_load(const struct device *device, dot2_trust *trust, const char *path,
                       uint32_t time32, unsigned *added, unsigned *left)
 {
-    const LocalCertificateChainFile_t *local;
-    coer_arena *arena = coer_arena_new();
-    struct coer_error error = {0};
-    char line[COER_PATH_SIZE + 160], host[256];
+    struct scms_chain_file file = {.arena = NULL};
+    struct dot2_error error = {.status = DOT2_OK};
+    char host[256];
     struct set *set = OPENSSL_zalloc(sizeof(*set));
     unsigned ignored_added = 0, ignored_left = 0;
-    const ScmsFile_t *file;
     uint8_t *octets = NULL;
     size_t size = 0;
-    void *value = NULL;
     int code = app_file_read(path, INPUT_MAX, &octets, &size);
 
     if (code != APP_OK)
         goto out;
     code = APP_REFUSED;
-    if (arena == NULL || set == NULL ||
-        coer_decode(arena, &asn_DEF_ScmsFile, octets, size, &value, &error) != 0) {
-        app_error("%s: %s", path, coer_error_format(&error, line, sizeof(line)));
+    if (set == NULL) {
+        app_error("out of memory");
         goto out;
     }
-    file = value;
-    if (file->content.present != ScmsFileContent_PR_cert_chain ||
-        file->content.choice.cert_chain.present !=
-            CertificateChainFiles_PR_localCertificateChainFile) {
-        app_error("%s: not a local certificate chain file", path);
+    if (scms_chain_file_parse(octets, size, device->ballots, &file, &error) != DOT2_OK) {
+        command_error(path, &error);
         goto out;
     }
-    local = &file->content.choice.cert_chain.choice.localCertificateChainFile;
     device_ra_host(device, host);
-    if ((size_t)local->version.raHostname.size != strlen(host) ||
-        strncasecmp((const char *)local->version.raHostname.buf, host, strlen(host)) != 0) {
-        app_error("%s: the chain file of another RA: \"%.*s\"", path,
-                  (int)local->version.raHostname.size, (const char *)local->version.raHostname.buf);
+    if (file.host_size != strlen(host) || strncasecmp(file.host, host, strlen(host)) != 0) {
+        app_error("%s: the chain file of another RA: \"%.*s\"", path, (int)file.host_size,
+                  file.host);
         goto out;
     }
-    if (!take_all(device, set, local)) {
+    if (!take_all(device, set, &file)) {
         app_error("%s: more than %d certificates", path, CHAIN_CERTS_MAX);
         goto out;
     }
@@ -132,7 +104,7 @@ out:
     for (size_t i = 0; set != NULL && i < set->count; i++)
         dot2_cert_free(set->certs[i]);
     OPENSSL_free(set);
-    coer_arena_free(arena);
+    scms_chain_file_clear(&file);
     OPENSSL_free(octets);
     return code;
 }

@@ -86,7 +86,7 @@ size_t device_crl_ballots(const struct device *device)
 
     if (device_has(device, "crl.oer") &&
         app_file_read(device_path(device, "crl.oer", path), INPUT_MAX, &octets, &size) == APP_OK &&
-        dot2_composite_crl_parse(octets, size, &composite, NULL) == DOT2_OK) {
+        dot2_composite_crl_parse(octets, size, device->ballots, &composite, NULL) == DOT2_OK) {
         ballots = composite.root_ballots + composite.elector_ballots;
         dot2_composite_crl_clear(&composite);
     }
@@ -195,7 +195,7 @@ static int take_all(struct device *device, const char *path)
     if (code != APP_OK)
         return code;
     if (dot2_time32_now(&now) != DOT2_OK ||
-        dot2_composite_crl_parse(octets, size, &composite, &error) != DOT2_OK) {
+        dot2_composite_crl_parse(octets, size, device->ballots, &composite, &error) != DOT2_OK) {
         command_error("the CRL", &error);
         OPENSSL_free(octets);
         return APP_REFUSED;

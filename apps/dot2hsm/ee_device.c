@@ -47,6 +47,7 @@ static int choices(struct device *device)
 {
     const char *enrollment = setting(device, "enrollment"), *ocsp = setting(device, "require-ocsp");
     const char *assemble = setting(device, "assemble-key-on-host");
+    const char *ballot = setting(device, "elector-ballot");
 
     device->config.require_ocsp = ocsp != NULL && strcmp(ocsp, "yes") == 0;
     if (ocsp != NULL && !device->config.require_ocsp && strcmp(ocsp, "no") != 0) {
@@ -58,6 +59,12 @@ static int choices(struct device *device)
         app_error("[ee]: assemble-key-on-host is yes or no");
         return APP_USAGE;
     }
+    if (ballot != NULL && strcmp(ballot, "1.2.2") != 0 && strcmp(ballot, "1.2.1") != 0) {
+        app_error("[ee]: elector-ballot is 1.2.2 or 1.2.1");
+        return APP_USAGE;
+    }
+    device->ballots =
+        ballot != NULL && strcmp(ballot, "1.2.1") == 0 ? DOT2_BALLOTS_121 : DOT2_BALLOTS_122;
     device->header = setting(device, "download-header");
     if (device->header != NULL && strcmp(device->header, "signed") != 0 &&
         strcmp(device->header, "secured") != 0) {

@@ -107,7 +107,8 @@ struct device {
     unsigned seed_lifetime;    /* days */
     bool wants[DEVICE_KINDS];
     bool explicit_enrollment;
-    bool assemble; /* assemble-key-on-host */
+    bool assemble;             /* assemble-key-on-host */
+    enum dot2_ballots ballots; /* elector-ballot */
     struct ee_config config;
     OSSL_LIB_CTX *libctx;
     dot2_crypto *crypto;
@@ -151,7 +152,8 @@ int device_chain_load(const struct device *device, dot2_trust *trust, const char
                       uint32_t time32, unsigned *added, unsigned *left);
 
 /* gccfVersion and lccfVersion of a local certificate chain file; false if it is none. */
-bool device_chain_version(const char *path, unsigned *gccf, unsigned *lccf);
+bool device_chain_version(const struct device *device, const char *path, unsigned *gccf,
+                          unsigned *lccf);
 
 /* ---- ee_state.c ---- */
 /* The lock, without waiting: APP_REFUSED if another process has it. */

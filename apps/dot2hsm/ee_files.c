@@ -73,8 +73,8 @@ static int check_chain(struct device *device, const char *path)
     uint32_t now = 0;
     int code = APP_REFUSED;
 
-    if (device_has(device, "chain.oer") && device_chain_version(path, &gccf, &lccf) &&
-        device_chain_version(device_path(device, "chain.oer", installed), &gccf_before,
+    if (device_has(device, "chain.oer") && device_chain_version(device, path, &gccf, &lccf) &&
+        device_chain_version(device, device_path(device, "chain.oer", installed), &gccf_before,
                              &lccf_before) &&
         (gccf < gccf_before || lccf < lccf_before)) {
         app_error("the chain file: version %u.%u is older than the one installed, %u.%u", gccf,

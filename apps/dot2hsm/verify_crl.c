@@ -26,7 +26,8 @@ int verify_crl_add(dot2_trust *trust, const char *path, uint32_t time)
     if (size > 0 && octets[0] == 3)
         status = dot2_trust_add_crl(trust, octets, size, time, &info, &error);
     else
-        status = dot2_trust_add_composite_crl(trust, octets, size, time, &lists, &ballots, &error);
+        status = dot2_trust_add_composite_crl(trust, octets, size, DOT2_BALLOTS_121, time, &lists,
+                                              &ballots, &error);
     if (status != DOT2_OK) {
         error.status = status;
         command_error(path, &error);

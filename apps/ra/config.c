@@ -23,6 +23,7 @@ static const struct app_conf_key known[] = {
     {"ra", "anchors"},
     {"ra", "certificates"},
     {"ra", "crl-files"},
+    {"ra", "elector-ballot"},
     {"ra", "store"},
     {"ra", "download-dir"},
     {"ra", "policy-file"},
@@ -213,6 +214,9 @@ int ra_app_config_load(const char *path, struct ra_app_config *config)
     config->anchors = ra_app_require(&reader, "anchors");
     config->certificates = ra_app_get(&reader, "certificates");
     config->crl_files = ra_app_get(&reader, "crl-files");
+    config->ballots = ra_app_one_of(&reader, "elector-ballot", "1.2.2", "1.2.1") == 0
+                          ? DOT2_BALLOTS_122
+                          : DOT2_BALLOTS_121;
     config->store = ra_app_require(&reader, "store");
     config->log = ra_app_get(&reader, "log");
     config->port_file = ra_app_get(&reader, "port-file");

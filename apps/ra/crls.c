@@ -36,43 +36,44 @@ static bool split(struct ra_app_crls *crls, const char *list)
 }
 
 /* In a SecuredCrl there is one list, in a CompositeCrl any number: all are good, or none counts. */
-static enum dot2_status add(dot2_trust *trust, const uint8_t *octets, size_t size, size_t *ballots,
-                            struct dot2_error *error)
+static enum dot2_status add(dot2_trust *trust, const uint8_t *octets, size_t size,
+                            enum dot2_ballots ballots, size_t *count, struct dot2_error *error)
 {
     size_t lists = 0;
     uint32_t now = 0;
     enum dot2_status status = dot2_time32_now(&now);
 
-    *ballots = 0;
+    *count = 0;
     if (status != DOT2_OK)
         return status;
     /* An Ieee1609Dot2Data begins with its version, 3; a CompositeCrl with a preamble. */
     if (size > 0 && octets[0] == 3)
         return dot2_trust_add_crl(trust, octets, size, now, NULL, error);
-    return dot2_trust_add_composite_crl(trust, octets, size, now, &lists, ballots, error);
+    return dot2_trust_add_composite_crl(trust, octets, size, ballots, now, &lists, count, error);
 }
 
-static bool read_file(const char *path, dot2_trust *trust, char *text, size_t text_size)
+static bool read_file(const char *path, enum dot2_ballots ballots, dot2_trust *trust, char *text,
+                      size_t text_size)
 {
     struct dot2_error error = {0};
     uint8_t *octets = NULL;
-    size_t size = 0, ballots = 0;
+    size_t size = 0, count = 0;
     enum dot2_status status;
 
     if (app_file_read(path, CRL_MAX, &octets, &size) != APP_OK) {
         snprintf(text, text_size, "%s cannot be read", path);
         return false;
     }
-    status = add(trust, octets, size, &ballots, &error);
+    status = add(trust, octets, size, ballots, &count, &error);
     OPENSSL_free(octets);
     ERR_clear_error();
     if (status != DOT2_OK)
         snprintf(text, text_size, "%s: %s, %s: %s", path, dot2_status_name(status), error.field,
                  error.detail[0] == '\0' ? dot2_status_text(status) : error.detail);
-    if (ballots > 0)
+    if (count > 0)
         ra_app_say(LOG_WARNING,
                    "event=crl_ballots file=\"%s\" ballots=%zu detail=\"not evaluated\"", path,
-                   ballots);
+                   count);
     return status == DOT2_OK;
 }
 
@@ -124,21 +125,22 @@ static bool rolled_back(const dot2_trust *trust, const dot2_trust *before)
     return false;
 }
 
-int ra_app_crls_open(struct ra_app_crls *crls, const char *list, dot2_trust *trust,
-                     const dot2_trust *before)
+int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *config,
+                     dot2_trust *trust, const dot2_trust *before)
 {
     char text[500];
 
     memset(crls, 0, sizeof *crls);
-    if (list == NULL)
+    crls->ballots = config->ballots;
+    if (config->crl_files == NULL)
         return APP_OK;
-    if (!split(crls, list))
+    if (!split(crls, config->crl_files))
         return APP_USAGE;
     for (size_t i = 0; i < crls->count; i++) {
         /* Looked at before it is read: a file that is replaced in between is read again. */
         if (stat(crls->files[i].path, &crls->files[i].seen) != 0)
             memset(&crls->files[i].seen, 0, sizeof crls->files[i].seen);
-        if (!read_file(crls->files[i].path, trust, text, sizeof text)) {
+        if (!read_file(crls->files[i].path, crls->ballots, trust, text, sizeof text)) {
             app_error("crl-files: %s", text);
             return APP_USAGE;
         }
@@ -166,7 +168,7 @@ void ra_app_crls_look(struct ra_app_crls *crls, dot2_trust *trust)
         if (stat(crls->files[i].path, &now) != 0 || is_same(&now, &crls->files[i].seen))
             continue;
         crls->files[i].seen = now;
-        if (read_file(crls->files[i].path, trust, text, sizeof text))
+        if (read_file(crls->files[i].path, crls->ballots, trust, text, sizeof text))
             changed = true;
         else
             ra_app_say(LOG_ERR, "event=crl_not_used detail=\"%s\"", text);

@@ -110,7 +110,7 @@ static int open_all(struct program *program)
     program->trust = ra_app_trust(program->crypto, &program->config);
     if (program->trust == NULL)
         return APP_USAGE;
-    code = ra_app_crls_open(&program->crls, program->config.crl_files, program->trust, NULL);
+    code = ra_app_crls_open(&program->crls, &program->config, program->trust, NULL);
     if (code != APP_OK)
         return code;
     code = ra_app_keys(program->libctx, program->crypto, &program->config, &program->keys);
@@ -144,7 +144,7 @@ static void reload(struct program *program)
     if (ra_app_config_load(program->path, &config) != APP_OK ||
         open_tls(program, &config, &key, &tls) != APP_OK ||
         (trust = ra_app_trust(program->crypto, &config)) == NULL ||
-        ra_app_crls_open(&crls, config.crl_files, trust, program->trust) != APP_OK ||
+        ra_app_crls_open(&crls, &config, trust, program->trust) != APP_OK ||
         ra_app_keys(program->libctx, program->crypto, &config, &keys) != APP_OK) {
         ra_app_say(LOG_ERR, "event=not_reloaded detail=\"the configuration has a mistake (see "
                             "stderr); what was in force stays\"");

@@ -31,6 +31,7 @@ struct ra_app_config {
     const char *ocsp_file;              /* NULL: nothing is stapled */
     const char *anchors, *certificates; /* lists of files and directories */
     const char *crl_files;              /* a list of files; NULL: none */
+    enum dot2_ballots ballots;          /* in them */
     const char *store, *log, *port_file, *pid_file;
     struct ra_server_config server;
     struct ra_server_config crl; /* crl.crl_file NULL: no such service */
@@ -78,6 +79,7 @@ dot2_trust *ra_app_trust(dot2_crypto *crypto, const struct ra_app_config *config
 
 struct ra_app_crls {
     char *text; /* holds the paths */
+    enum dot2_ballots ballots;
     struct {
         const char *path;
         struct stat seen; /* as it was when it was read last */
@@ -85,11 +87,11 @@ struct ra_app_crls {
     size_t count;
 };
 /*
- * Puts the lists of these files into the trust. list may be NULL. An enum app_exit: each file has
+ * Puts the lists of crl_files, if there are any, into the trust. An enum app_exit: each file has
  * to be good, and no list older than one of before (may be NULL), the trust that is to be replaced.
  */
-int ra_app_crls_open(struct ra_app_crls *crls, const char *list, dot2_trust *trust,
-                     const dot2_trust *before);
+int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *config,
+                     dot2_trust *trust, const dot2_trust *before);
 /* Reads those that have changed since; what cannot be used is logged, and changes nothing. */
 void ra_app_crls_look(struct ra_app_crls *crls, dot2_trust *trust);
 void ra_app_crls_clear(struct ra_app_crls *crls);

@@ -191,14 +191,15 @@ enum dot2_status dot2_trust_add_crl(dot2_trust *trust, const uint8_t *octets, si
 }
 
 enum dot2_status dot2_trust_add_composite_crl(dot2_trust *trust, const uint8_t *octets, size_t size,
-                                              uint32_t time, size_t *lists, size_t *ballots,
+                                              enum dot2_ballots ballots, uint32_t time,
+                                              size_t *lists, size_t *count,
                                               struct dot2_error *error)
 {
     struct dot2_composite_crl composite;
     struct crl *crls = NULL;
-    enum dot2_status status = dot2_composite_crl_parse(octets, size, &composite, error);
+    enum dot2_status status = dot2_composite_crl_parse(octets, size, ballots, &composite, error);
 
-    *lists = *ballots = 0;
+    *lists = *count = 0;
     if (status != DOT2_OK)
         return status;
     crls = coer_arena_alloc(composite.arena, (composite.count + 1) * sizeof(*crls));
@@ -212,7 +213,7 @@ enum dot2_status dot2_trust_add_composite_crl(dot2_trust *trust, const uint8_t *
         status = store(trust, &crls[i], error);
     if (status == DOT2_OK) {
         *lists = composite.count;
-        *ballots = composite.root_ballots + composite.elector_ballots;
+        *count = composite.root_ballots + composite.elector_ballots;
     }
     dot2_composite_crl_clear(&composite);
     return status;

@@ -3,44 +3,59 @@
 #include <string.h>
 
 #include <CompositeCrl.h>
+#include <CompositeCrl121.h>
 #include <Ieee1609Dot2Data.h>
 
+#include "protocol/dot2/ballots.h"
 #include "protocol/dot2/internal.h"
 
-static enum dot2_status read_lists(const CompositeCrl_t *asn1, struct dot2_composite_crl *composite,
-                                   struct dot2_error *error)
+static enum dot2_status read_lists(const SequenceOfSecuredCrl_t *series,
+                                   struct dot2_composite_crl *composite, struct dot2_error *error)
 {
-    composite->count = (size_t)asn1->securedCrlSeries.list.count;
-    composite->root_ballots = (size_t)asn1->revokedRootCAs.list.count;
-    composite->elector_ballots = (size_t)asn1->revokedElectors.list.count;
+    composite->count = (size_t)series->list.count;
     composite->crls =
         coer_arena_alloc(composite->arena, (composite->count + 1) * sizeof(*composite->crls));
     if (composite->crls == NULL)
         return dot2_fail_memory(error);
     for (size_t i = 0; i < composite->count; i++)
-        if (!coer_span_of(&asn_DEF_Ieee1609Dot2Data, asn1->securedCrlSeries.list.array[i],
-                          &composite->crls[i]))
+        if (!coer_span_of(&asn_DEF_Ieee1609Dot2Data, series->list.array[i], &composite->crls[i]))
             return dot2_fail(error, DOT2_E_DECODE, "CompositeCrl.securedCrlSeries", "no octets");
     return DOT2_OK;
 }
 
+static enum dot2_status read_122(const CompositeCrl_t *asn1, struct dot2_composite_crl *composite,
+                                 struct dot2_error *error)
+{
+    composite->root_ballots = (size_t)asn1->revokedRootCAs.list.count;
+    composite->elector_ballots = (size_t)asn1->revokedElectors.list.count;
+    return read_lists(&asn1->securedCrlSeries, composite, error);
+}
+
+static enum dot2_status read_121(const CompositeCrl121_t *asn1,
+                                 struct dot2_composite_crl *composite, struct dot2_error *error)
+{
+    composite->root_ballots = (size_t)asn1->revokedRootCAs.list.count;
+    composite->elector_ballots = (size_t)asn1->revokedElectors.list.count;
+    return read_lists(&asn1->securedCrlSeries, composite, error);
+}
+
 enum dot2_status dot2_composite_crl_parse(const uint8_t *octets, size_t size,
+                                          enum dot2_ballots ballots,
                                           struct dot2_composite_crl *composite,
                                           struct dot2_error *error)
 {
-    struct coer_error coer = {0};
     void *value = NULL;
-    enum dot2_status status = DOT2_OK;
+    bool is_121 = false;
+    enum dot2_status status;
 
     memset(composite, 0, sizeof(*composite));
     composite->arena = coer_arena_new();
     if (composite->arena == NULL)
         return dot2_fail_memory(error);
-    if (coer_decode(composite->arena, &asn_DEF_CompositeCrl, octets, size, &value, &coer) !=
-        COER_OK)
-        status = dot2_fail_coer(error, &coer, 0);
-    else
-        status = read_lists(value, composite, error);
+    status = dot2_decode_ballots(composite->arena, ballots, &asn_DEF_CompositeCrl,
+                                 &asn_DEF_CompositeCrl121, octets, size, &value, &is_121, error);
+    if (status == DOT2_OK)
+        status = is_121 ? read_121(value, composite, error) : read_122(value, composite, error);
     if (status != DOT2_OK)
         dot2_composite_crl_clear(composite);
     return status;

@@ -530,11 +530,20 @@ enum dot2_status dot2_trust_add_crl(dot2_trust *trust, const uint8_t *octets, si
                                     uint32_t time, struct dot2_crl_info *info,
                                     struct dot2_error *error);
 /*
- * Takes all lists of a CompositeCrl, or none if one of them is not good. *ballots is the number of
+ * The forms of ElectorBallot that are taken in a CompositeCrl or a chain file. SCMS release 1.2.2
+ * changed it; files without ballots are the same in both.
+ */
+enum dot2_ballots {
+    DOT2_BALLOTS_122 = 0, /* that of 1.2.2 */
+    DOT2_BALLOTS_121      /* that of 1.2.2, or else the one before */
+};
+/*
+ * Takes all lists of a CompositeCrl, or none if one of them is not good. *count is the number of
  * entries of revokedRootCAs and revokedElectors, which are not evaluated.
  */
 enum dot2_status dot2_trust_add_composite_crl(dot2_trust *trust, const uint8_t *octets, size_t size,
-                                              uint32_t time, size_t *lists, size_t *ballots,
+                                              enum dot2_ballots ballots, uint32_t time,
+                                              size_t *lists, size_t *count,
                                               struct dot2_error *error);
 /*
  * What a SecuredCrl says about itself, without a look at its signature (current is false): for who
@@ -552,6 +561,7 @@ struct dot2_composite_crl {
 };
 /* DOT2_E_DECODE, and then there is nothing to clear. Verifies nothing. */
 enum dot2_status dot2_composite_crl_parse(const uint8_t *octets, size_t size,
+                                          enum dot2_ballots ballots,
                                           struct dot2_composite_crl *composite,
                                           struct dot2_error *error);
 void dot2_composite_crl_clear(struct dot2_composite_crl *composite);

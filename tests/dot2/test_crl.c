@@ -490,22 +490,22 @@ static void composite(void **state)
     lists[1].signer = w.signer;
     lists[1].series = 8; /* not the signer's */
     octets = compose(&w, lists, 2, &size);
-    assert_int_equal(dot2_trust_add_composite_crl(w.pki.trust, octets, size, FIXTURE_NOW, &count,
-                                                  &ballots, &error),
+    assert_int_equal(dot2_trust_add_composite_crl(w.pki.trust, octets, size, DOT2_BALLOTS_122,
+                                                  FIXTURE_NOW, &count, &ballots, &error),
                      DOT2_E_PERMISSION);
     assert_int_equal(count, 0);
     assert_int_equal(verify(&w, w.device), DOT2_OK); /* all of it or none */
     lists[1].series = 9;
     octets = compose(&w, lists, 2, &size);
-    assert_int_equal(dot2_trust_add_composite_crl(w.pki.trust, octets, size, FIXTURE_NOW, &count,
-                                                  &ballots, &error),
+    assert_int_equal(dot2_trust_add_composite_crl(w.pki.trust, octets, size, DOT2_BALLOTS_122,
+                                                  FIXTURE_NOW, &count, &ballots, &error),
                      DOT2_OK);
     assert_int_equal(count, 2);
     assert_int_equal(ballots, 0);
     assert_int_equal(verify(&w, w.device), DOT2_E_REVOKED);
     assert_int_equal(verify(&w, w.other), DOT2_OK);
-    assert_int_equal(dot2_trust_add_composite_crl(w.pki.trust, octets, size - 1, FIXTURE_NOW,
-                                                  &count, &ballots, &error),
+    assert_int_equal(dot2_trust_add_composite_crl(w.pki.trust, octets, size - 1, DOT2_BALLOTS_122,
+                                                  FIXTURE_NOW, &count, &ballots, &error),
                      DOT2_E_DECODE);
     world_close(&w);
 }
