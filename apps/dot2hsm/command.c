@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/err.h>
+
 /* Every section and key that a configuration of dot2hsm may have. */
 static const struct app_conf_key conf_keys[] = {
     {"default", NULL}, /* a file of the provider alone needs no section */
@@ -32,6 +34,8 @@ static const struct app_conf_key conf_keys[] = {
     {"ee", "hook"},
     {"ee", "crl-url"},
     {"ee", "policy-signer"},
+    {"ee", "elector-ballot"},
+    {"ee", "profile"},
 };
 
 int command_usage(void)
@@ -94,12 +98,33 @@ bool command_provider_option(int option, const char *value, struct app_provider 
     }
 }
 
+/* Here, so that no command speaks to an RA of a release that it does not know. */
+static bool profile_known(const char *path, const CONF *conf)
+{
+    const char *profile;
+
+    ERR_set_mark();
+    profile = NCONF_get_string(conf, "ee", "profile");
+    ERR_pop_to_mark();
+    if (profile == NULL || strcmp(profile, "1.2.2") == 0)
+        return true;
+    app_error("%s: [ee]: profile is \"%s\"; this version knows 1.2.2 alone", path, profile);
+    return false;
+}
+
 int command_conf_load(const struct app_provider *provider, CONF **conf)
 {
     const char *path = app_conf_path(provider);
+    int code;
 
     *conf = NULL;
     if (path == NULL)
         return APP_OK;
-    return app_conf_load(path, conf_keys, sizeof(conf_keys) / sizeof(conf_keys[0]), conf);
+    code = app_conf_load(path, conf_keys, sizeof(conf_keys) / sizeof(conf_keys[0]), conf);
+    if (code == APP_OK && !profile_known(path, *conf)) {
+        NCONF_free(*conf);
+        *conf = NULL;
+        code = APP_USAGE;
+    }
+    return code;
 }

@@ -134,6 +134,10 @@ says "version 2 of the SCMS"
 
 echo "- a chain file of a lower version is refused, one of a higher is installed"
 serve "$lab" --generated "$(at 1)"
+serve_chain() { # GCCF LCCF
+    sed -i "s#^chain-file.*#chain-file = $work/chain_$1_$2.oer#" "$lab/ra.conf"
+    put "$work/policy_$number.oer"
+}
 # chain GCCF LCCF: the lab's chain file under these versions, and a name of its own.
 chain() {
     python3 - "$lab/ra/local_certificate_chains_01_01.oer" "$work/chain_$1_$2.oer" "$1" "$2" <<'END'
@@ -144,8 +148,7 @@ assert data[4:8] == b'\0\1\0\1', data[:12].hex()
 data[4:8] = bytes([0, int(sys.argv[3]), 0, int(sys.argv[4])])
 open(sys.argv[2], 'wb').write(data)
 END
-    sed -i "s#^chain-file.*#chain-file = $work/chain_$1_$2.oer#" "$lab/ra.conf"
-    put "$work/policy_$number.oer"
+    serve_chain "$1" "$2"
 }
 chain 2 3
 expect 0 ee sync --wait
@@ -160,6 +163,42 @@ done
 chain 2 4
 expect 0 ee sync
 cmp "$state/chain.oer" "$work/chain_2_4.oer" || fail "the chain file was not installed"
+
+echo "- a chain file with ballots of 1.2.2, and of the form before where that is configured"
+python3 - "$work/chain_2_4.oer" "$lab/trust/root.oer" "$work" <<'END'
+import sys
+data, root = open(sys.argv[1], 'rb').read(), open(sys.argv[2], 'rb').read()
+at = 8 + 1 + data[8] + 1                        # after the host's name and the store's preamble
+assert data[at:at + 4] == b'\1\0\1\0', data[:at + 4].hex()
+endorsements = b'\1\1' + b'\3\x80\x08endorsed'
+for lccf, ballot in (5, b'\0' + root + endorsements), (6, b'\0' + endorsements):
+    open(f'{sys.argv[3]}/chain_2_{lccf}.oer', 'wb').write(
+        data[:7] + bytes([lccf]) + data[8:at] + b'\1\2' + 2 * ballot + b'\1\1' + ballot + data[at + 4:])
+END
+serve_chain 2 5
+expect 0 ee sync
+cmp "$state/chain.oer" "$work/chain_2_5.oer" || fail "the chain file was not installed"
+serve_chain 2 6
+expect 1 ee sync
+says "requiredCertStore.rootCAEndorsements"
+cmp "$state/chain.oer" "$work/chain_2_5.oer" || fail "the chain file was replaced"
+sed -i '/^failure/d' "$state/state"
+echo "elector-ballot = 1.2.1" >>"$conf"
+expect 0 ee sync
+cmp "$state/chain.oer" "$work/chain_2_6.oer" || fail "the chain file was not installed"
+serve_chain 2 5
+expect 1 ee sync
+says "2.5 is older than the one installed, 2.6"
+sed -i '/^failure/d' "$state/state"
+
+echo "- the release of the SCMS software is a setting, and there is one"
+sed '/^profile/d; s/^\[ee\]/[ee]\nprofile = 1.2.2/' "$conf" >"$work/profile.conf"
+expect 0 "$dot2hsm" ee status --config "$work/profile.conf"
+sed 's/^profile.*/profile = 1.2.4/' "$work/profile.conf" >"$work/other_profile.conf"
+for command in "ee status" "ee sync" "ee download application-certificate" doctor "keys list"; do
+    expect 2 "$dot2hsm" $command --config "$work/other_profile.conf"
+    says 'profile is "1.2.4"; this version knows 1.2.2 alone'
+done
 
 expect 2 "$dot2hsm" lab policy "$lab"
 expect 2 "$dot2hsm" lab policy --out "$work/x" --validity x "$lab"
