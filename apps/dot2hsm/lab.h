@@ -126,6 +126,7 @@ void lab_close(struct lab *lab);
 /* ---- lab_policy.c ---- */
 struct lab_policy {
     unsigned validity, overlap, interval; /* hours; interval 0: not in the file */
+    unsigned max_request_age, max_supply; /* hours; max_supply 0: not in the file */
     unsigned scms_version;
     unsigned next_validity; /* hours, from next_start (Time32) on; 0: it stays */
     uint32_t next_start, generated;

@@ -142,7 +142,7 @@ static bool global_policy(const struct lab *lab, const struct lab_policy *values
 
     if (version == NULL || age == NULL || validity == NULL || overlap == NULL)
         return false;
-    hours(&age->initialMaxCertRequestAge, 24);
+    hours(&age->initialMaxCertRequestAge, (long)values->max_request_age);
     hours(&validity->initialRseApplicationCertValidity, (long)values->validity);
     hours(&overlap->initialRseApplicationCertOverlap, (long)values->overlap);
     version->initialScmsVersion = coer_long(lab->arena, (long)values->scms_version);
@@ -157,6 +157,15 @@ static bool global_policy(const struct lab *lab, const struct lab_policy *values
             return false;
         hours(&interval->initialMaxGpfGccfRetrievalInterval, (long)values->interval);
         policy->temporalSeriesOfMaxGpfGccfRetrievalInterval = interval;
+    }
+    if (values->max_supply != 0) {
+        TemporalSeriesOfMaxAvailableCertSupply_t *supply =
+            coer_arena_alloc(lab->arena, sizeof(*supply));
+
+        if (supply == NULL)
+            return false;
+        hours(&supply->initialMaxAvailableCertSupply, (long)values->max_supply);
+        policy->temporalSeriesOfMaxAvailableCertSupply = supply;
     }
     policy->temporalSeriesOfScmsVersion = version;
     policy->temporalSeriesOfMaxCertRequestAge = age;
@@ -212,7 +221,8 @@ static int make(struct lab *lab, const struct lab_policy *values, const char *ou
     return result;
 }
 
-static const struct lab_policy published = {.validity = 169, .overlap = 1, .scms_version = 1};
+static const struct lab_policy published = {
+    .validity = 169, .overlap = 1, .max_request_age = 24, .scms_version = 1};
 
 int lab_make_policy(struct lab *lab)
 {
@@ -236,6 +246,8 @@ static const char usage[] =
     "      --validity H        hours of an application certificate (default 169)\n"
     "      --overlap H         hours before its end at which it is renewed (default 1)\n"
     "      --interval H        hours after which files have to be fetched again\n"
+    "      --max-request-age H hours that a request may be old (default 24)\n"
+    "      --max-supply H      hours ahead for which certificates are to be had\n"
     "      --scms-version N    (default 1)\n"
     "      --next-validity H   hours of an application certificate from --next-start on\n"
     "      --next-start TIME   Time32, or 2026-11-23T00:00:00Z\n"
@@ -274,6 +286,10 @@ static int take_option(struct lab_policy *values, const char **out, int option, 
         return take_hours(value, 65535, &values->overlap);
     case 'i':
         return take_hours(value, 65535, &values->interval);
+    case 'a':
+        return take_hours(value, 65535, &values->max_request_age);
+    case 'u':
+        return take_hours(value, 65535, &values->max_supply);
     case 's':
         return take_hours(value, 255, &values->scms_version);
     case 'n':
@@ -299,6 +315,8 @@ int lab_policy(int argc, char **argv)
                                             {"overlap", required_argument, NULL, 'l'},
                                             {"interval", required_argument, NULL, 'i'},
                                             {"scms-version", required_argument, NULL, 's'},
+                                            {"max-request-age", required_argument, NULL, 'a'},
+                                            {"max-supply", required_argument, NULL, 'u'},
                                             {"next-validity", required_argument, NULL, 'n'},
                                             {"next-start", required_argument, NULL, 't'},
                                             {"generated", required_argument, NULL, 'g'},

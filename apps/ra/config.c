@@ -48,6 +48,7 @@ static const struct app_conf_key known[] = {
     {"ra", "certificate-delay"},
     {"ra", "start-time-past"},
     {"ra", "start-time-future"},
+    {"ra", "policy-limits"},
     {"ra", "max-requests"},
     {"ra", "request-window"},
     {"ra", "retention"},
@@ -134,6 +135,11 @@ static void read_provision(struct ra_app_reader *reader, struct ra_app_config *c
                                                       provision->start_future);
     provision->certificate_delay = (uint32_t)ra_app_number(reader, "certificate-delay", 0, 31556952,
                                                            provision->certificate_delay);
+    config->policy_limits = ra_app_one_of(reader, "policy-limits", "no", "yes") == 1;
+    if (config->policy_limits && server->policy_file == NULL) {
+        app_error("%s: [ra]: policy-limits needs policy-file", reader->path);
+        reader->failed = true;
+    }
     limits->max_requests =
         (unsigned)ra_app_number(reader, "max-requests", 0, 1000000, limits->max_requests);
     limits->window = (int64_t)ra_app_number(reader, "request-window", 1, 31556952,

@@ -43,6 +43,7 @@ struct program {
     SSL_CTX *tls;
     dot2_trust *trust;
     struct ra_app_crls crls;
+    struct ra_app_policy policy;
     ra_keys *keys;
     ra_store *store;
     struct service {
@@ -113,6 +114,9 @@ static int open_all(struct program *program)
     code = ra_app_crls_open(&program->crls, &program->config, program->trust, NULL);
     if (code != APP_OK)
         return code;
+    code = ra_app_policy_open(&program->policy, &program->config);
+    if (code != APP_OK)
+        return code;
     code = ra_app_keys(program->libctx, program->crypto, &program->config, &program->keys);
     return code == APP_OK ? open_store(program) : code;
 }
@@ -126,6 +130,12 @@ static int write_number(const char *path, unsigned long number)
     return path == NULL ? APP_OK : app_file_write(path, (const uint8_t *)text, (size_t)n, 0644);
 }
 
+static void use_policy(struct program *program)
+{
+    ra_server_set_policy_limits(program->ra.server, program->policy.max_request_age,
+                                program->policy.max_supply);
+}
+
 /*
  * Everything is made first and put into the server only when all of it is good: a reload with a
  * mistake in it leaves the server as it was.
@@ -137,6 +147,7 @@ static void reload(struct program *program)
     SSL_CTX *tls = NULL;
     dot2_trust *trust = NULL;
     struct ra_app_crls crls = {.count = 0}, crls_before = program->crls;
+    struct ra_app_policy policy = {.path = NULL}, policy_before = program->policy;
     ra_keys *keys = NULL;
     char text[400];
 
@@ -145,6 +156,7 @@ static void reload(struct program *program)
         open_tls(program, &config, &key, &tls) != APP_OK ||
         (trust = ra_app_trust(program->crypto, &config)) == NULL ||
         ra_app_crls_open(&crls, &config, trust, program->trust) != APP_OK ||
+        ra_app_policy_open(&policy, &config) != APP_OK ||
         ra_app_keys(program->libctx, program->crypto, &config, &keys) != APP_OK) {
         ra_app_say(LOG_ERR, "event=not_reloaded detail=\"the configuration has a mistake (see "
                             "stderr); what was in force stays\"");
@@ -164,10 +176,14 @@ static void reload(struct program *program)
     program->trust = dot2_trust_up_ref(trust);
     program->crls = crls;
     crls = crls_before;
+    program->policy = policy;
+    policy = policy_before;
+    use_policy(program);
     ra_app_say(LOG_NOTICE, "event=reloaded tls_key=\"%s\"", config.tls_key);
 out:
     ra_keys_free(keys);
     ra_app_crls_clear(&crls);
+    ra_app_policy_clear(&policy);
     dot2_trust_free(trust);
     SSL_CTX_free(tls);
     EVP_PKEY_free(key);
@@ -223,6 +239,8 @@ static int start_all(struct program *program)
     int code;
 
     config->server.keys = program->keys;
+    config->server.provision.max_request_age = program->policy.max_request_age;
+    config->server.provision.max_supply = program->policy.max_supply;
     code = service_start(program, &config->server, &program->ra);
     if (code == APP_OK && config->crl.crl_file != NULL)
         code = service_start(program, &config->crl, &program->crl);
@@ -254,8 +272,11 @@ static int serve(struct program *program)
         signal_number = sigtimedwait(&program->signals, NULL, &pause);
         if (signal_number == SIGHUP)
             reload(program);
-        else if (signal_number < 0)
+        else if (signal_number < 0) {
             ra_app_crls_look(&program->crls, program->trust);
+            if (ra_app_policy_look(&program->policy))
+                use_policy(program);
+        }
     }
     if (program->ra.running)
         ra_app_say(LOG_NOTICE, "event=stopping");
@@ -290,6 +311,7 @@ static void close_all(struct program *program)
     ra_server_free(program->crl.server);
     ra_server_free(program->ra.server);
     ra_app_crls_clear(&program->crls);
+    ra_app_policy_clear(&program->policy);
     ra_keys_free(program->keys);
     ra_store_close(program->store);
     dot2_trust_free(program->trust);

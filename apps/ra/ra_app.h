@@ -4,6 +4,7 @@
  * config.c  the file, sections [ra] and [ra-key NAME]; config_value.c: one value of it
  * setup.c   what is made from it: TLS, trust, keys
  * crls.c    the CRLs, read anew when their files change
+ * policy.c  limits that the policy file sets
  * log.c     where lines go
  * main.c    start, signals, end
  */
@@ -34,6 +35,7 @@ struct ra_app_config {
     enum dot2_ballots ballots;          /* in them */
     const char *store, *log, *port_file, *pid_file;
     struct ra_server_config server;
+    bool policy_limits;          /* of server.policy_file, which is not NULL then */
     struct ra_server_config crl; /* crl.crl_file NULL: no such service */
     const char *crl_port_file;
     struct ra_app_key keys[RA_APP_KEYS];
@@ -95,6 +97,19 @@ int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *confi
 /* Reads those that have changed since; what cannot be used is logged, and changes nothing. */
 void ra_app_crls_look(struct ra_app_crls *crls, dot2_trust *trust);
 void ra_app_crls_clear(struct ra_app_crls *crls);
+
+/* ---- policy.c ---- */
+
+struct ra_app_policy {
+    char *path;  /* NULL: no limits are taken from a policy */
+    bool failed; /* the last look could not use the file, and has said so */
+    uint32_t max_request_age, max_supply; /* in force, seconds; 0: none */
+};
+/* Reads the file, if the configuration wants that. An enum app_exit: it has to be good. */
+int ra_app_policy_open(struct ra_app_policy *policy, const struct ra_app_config *config);
+/* Reads it again; true if the limits have changed. What cannot be used is logged once. */
+bool ra_app_policy_look(struct ra_app_policy *policy);
+void ra_app_policy_clear(struct ra_app_policy *policy);
 
 /* Where lines go: "stderr", "syslog" or a file, which is opened anew by ra_app_log_reopen(). */
 int ra_app_log_open(const char *where);

@@ -50,6 +50,8 @@ static void answer_provision(struct ra_conn *conn, enum scms_provision kind, con
     char url[256];
 
     provision.url = url;
+    provision.max_request_age = atomic_load(&server->max_request_age);
+    provision.max_supply = atomic_load(&server->max_supply);
     provision.psids = server->psids[kind];
     provision.psid_count = server->config.psid_counts[kind];
     if (ra_authorise_fill(conn, &in, &decision)) {

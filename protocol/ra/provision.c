@@ -109,6 +109,20 @@ static enum ra_reason read_keys(const struct ra_authorise *in, enum scms_provisi
     return status == DOT2_E_POINT || status == DOT2_E_ALGORITHM ? RA_REQUEST_KEY : RA_PDU;
 }
 
+/* Where the tolerance is wider than what the policy lets a request be old. */
+static enum ra_reason check_age(const struct ra_authorise *in, const struct ra_provision *provision,
+                                uint32_t made, struct dot2_error *error)
+{
+    if (provision->max_request_age == 0 || made > in->now ||
+        in->now - made <= provision->max_request_age)
+        return RA_ALLOWED;
+    ra_say(error, "CommonProvisioningRequestFields.current-time", "");
+    snprintf(error->detail, sizeof error->detail,
+             "%" PRIu32 " s behind, MaxCertRequestAge of the policy is %" PRIu32 " s",
+             in->now - made, provision->max_request_age);
+    return RA_TIME;
+}
+
 static enum ra_reason check_start(const struct ra_authorise *in,
                                   const struct ra_provision *provision,
                                   const struct ra_requester *who, uint32_t start,
@@ -121,6 +135,12 @@ static enum ra_reason check_start(const struct ra_authorise *in,
         snprintf(error->detail, sizeof error->detail,
                  "%" PRId64 " s from now, allowed are -%" PRIu32 " to %" PRIu32, ahead,
                  provision->start_past, provision->start_future);
+        return RA_START_TIME;
+    }
+    if (provision->max_supply != 0 && ahead > (int64_t)provision->max_supply) {
+        snprintf(error->detail, sizeof error->detail,
+                 "%" PRId64 " s from now, MaxAvailableCertSupply of the policy is %" PRIu32 " s",
+                 ahead, provision->max_supply);
         return RA_START_TIME;
     }
     if (start > who->chain.end) {
@@ -164,11 +184,13 @@ static enum ra_reason check_tries(const struct ra_authorise *in,
 static enum ra_reason check_wish(const struct ra_authorise *in,
                                  const struct ra_provision *provision,
                                  const struct ra_requester *who, struct ra_request *request,
-                                 struct dot2_error *error)
+                                 uint32_t made, struct dot2_error *error)
 {
     uint32_t start = 0;
     enum ra_reason reason = check_tries(in, provision, request, error);
 
+    if (reason == RA_ALLOWED)
+        reason = check_age(in, provision, made, error);
     if (reason == RA_ALLOWED)
         reason = read_keys(in, request->kind, who->request.pdu, request->verify_key, &start, error);
     if (reason != RA_ALLOWED)
@@ -241,7 +263,7 @@ static enum ra_reason decide(const struct ra_authorise *in, const struct ra_prov
         return reason;
     set_requester(request, who);
     request->certificate = dot2_cert_octets(who->request.cert, &request->certificate_size);
-    reason = check_wish(in, provision, who, request, error);
+    reason = check_wish(in, provision, who, request, decision->timestamp, error);
     if (reason == RA_ALLOWED)
         reason = make_ack(in, provision, request, ack, ack_size, error);
     if (reason == RA_ALLOWED)

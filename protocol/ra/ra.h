@@ -280,8 +280,11 @@ enum ra_reason ra_authorise_download(const struct ra_authorise *in, enum ra_serv
 /* What a provisioning request is measured by, besides struct ra_authorise. Only psids may be NULL.
  */
 struct ra_provision {
-    uint32_t start_past;        /* seconds that requested-start-time may lie before now */
-    uint32_t start_future;      /* and after now */
+    uint32_t start_past;   /* seconds that requested-start-time may lie before now */
+    uint32_t start_future; /* and after now */
+    /* What the policy file sets besides; seconds, 0 = it says nothing. */
+    uint32_t max_request_age; /* MaxCertRequestAge: that current-time may lie before now */
+    uint32_t max_supply; /* MaxAvailableCertSupply: that requested-start-time may lie after now */
     uint32_t certificate_delay; /* seconds from now to certDLTime */
     const char *url;            /* certDLURL, at most 255 octets */
     const uint64_t *psids;      /* those that this service gives certificates for; */
@@ -399,6 +402,8 @@ void ra_server_stop(ra_server *server);
 /* policy_file and chain_file as in the configuration. 0, or -1 with one sentence in text. */
 int ra_server_set_files(ra_server *server, const char *policy_file, const char *chain_file,
                         char *text, size_t text_size);
+/* max_request_age and max_supply of struct ra_provision, for the requests that come from now on. */
+void ra_server_set_policy_limits(ra_server *server, uint32_t max_request_age, uint32_t max_supply);
 void ra_server_set_trust(ra_server *server, dot2_trust *trust);
 void ra_server_set_tls(ra_server *server, struct ssl_ctx_st *tls);
 /* keys may be NULL only if they were from the start. 0, or -1 with one sentence in text. */

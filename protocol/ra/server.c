@@ -346,6 +346,12 @@ fail:
     return -1;
 }
 
+void ra_server_set_policy_limits(ra_server *server, uint32_t max_request_age, uint32_t max_supply)
+{
+    atomic_store(&server->max_request_age, max_request_age);
+    atomic_store(&server->max_supply, max_supply);
+}
+
 static bool listen_all(ra_server *server, const char *text_address, uint16_t port, char *text,
                        size_t text_size)
 {
@@ -435,6 +441,8 @@ ra_server *ra_server_new(const struct ra_server_config *config, dot2_crypto *cry
     pthread_once(&ssl_index_once, ssl_index_make);
     server->ssl_index = ssl_index;
     config_copy(&server->config, config);
+    ra_server_set_policy_limits(server, config->provision.max_request_age,
+                                config->provision.max_supply);
     pthread_mutex_init(&server->lock, NULL);
     server->store = store;
     server->crypto = dot2_crypto_up_ref(crypto);

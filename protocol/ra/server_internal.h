@@ -110,7 +110,8 @@ struct ra_server {
     ra_directory *directory;
     ra_peers *peers;
     atomic_uint connections;
-    int ssl_index; /* of the connection in an SSL */
+    _Atomic uint32_t max_request_age, max_supply; /* of the policy file; 0 = none */
+    int ssl_index;                                /* of the connection in an SSL */
 
     pthread_mutex_t lock; /* for what follows, up to url_base */
     SSL_CTX *tls;

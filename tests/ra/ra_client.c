@@ -1,10 +1,12 @@
 /*
  * ra_client.c: what a device sends to an RA and makes of its answer, for stories in shell.
  *
- *   ra_client body app|id|pseudonym CERT KEY.pem RA-CERT       a Secured request, to stdout
- *   ra_client header CERT KEY.pem RA-CERT|- NAME               Base64 for Download-Req; with -
- *                                                              a Signed request
- *   ra_client ack ROOT ICA RA-CERT BODY ACK                    verifies, prints certDLURL
+ *   ra_client body app|id|pseudonym CERT KEY.pem RA-CERT [TIME START]
+ *                                                              a Secured request, to stdout; made
+ *                                                              and to start so many seconds from
+ * now ra_client header CERT KEY.pem RA-CERT|- NAME               Base64 for Download-Req; with - a
+ * Signed request ra_client ack ROOT ICA RA-CERT BODY ACK                    verifies, prints
+ * certDLURL
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,18 +95,18 @@ static uint8_t *secure(const char *cert_path, const char *key_path, const char *
     return secured;
 }
 
-static int body(char **argv, uint32_t now)
+static int body(char **argv, uint32_t now, uint32_t start)
 {
     struct dot2_error error = {0};
     EVP_PKEY *verify = EVP_PKEY_Q_keygen(libctx, "provider=default", "EC", "P-256");
     EVP_PKEY *response = EVP_PKEY_Q_keygen(libctx, "provider=default", "EC", "P-256");
-    struct scms_app_request app = {verify, NULL, response, now, now};
+    struct scms_app_request app = {verify, NULL, response, now, start};
     struct scms_butterfly_request butterfly = {
         .kind = strcmp(argv[0], "id") == 0 ? SCMS_PROVISION_ID : SCMS_PROVISION_PSEUDONYM,
         .verify = {.seed_key = verify},
         .response_encryption = {.seed_key = response},
         .current_time = now,
-        .requested_start_time = now};
+        .requested_start_time = start};
     uint8_t *tbs = NULL, *secured;
     size_t size;
     enum dot2_status status = strcmp(argv[0], "app") == 0
@@ -180,7 +182,9 @@ int main(int argc, char **argv)
     require(dot2_crypto_new(libctx, &crypto, &error) == DOT2_OK, "crypto", &error);
     require(dot2_time32_now(&now) == DOT2_OK, "time", NULL);
     if (argc == 6 && strcmp(argv[1], "body") == 0)
-        status = body(argv + 2, now);
+        status = body(argv + 2, now, now);
+    else if (argc == 8 && strcmp(argv[1], "body") == 0)
+        status = body(argv + 2, now + (uint32_t)atoi(argv[6]), now + (uint32_t)atoi(argv[7]));
     else if (argc == 6 && strcmp(argv[1], "header") == 0)
         status = header(argv + 2, now);
     else if (argc == 7 && strcmp(argv[1], "ack") == 0)
