@@ -76,7 +76,7 @@ size_t lab_curves(void)
 /* NSS has its data base's place, and the token's name, from its argument of C_Initialize. */
 static const char *softokn_args(void)
 {
-    static char args[700];
+    static _Thread_local char args[700]; /* contexts are made by threads, too */
 
     snprintf(args, sizeof(args),
              "configdir='sql:%s/tokens' certPrefix='' keyPrefix='' secmod='secmod.db' "

@@ -113,6 +113,10 @@ static void test_storm(void **state)
     unsigned period_ms = in_full ? 5000 : 2500;
     static struct signer signers[THREADS];
     pthread_t threads[THREADS];
+    const char *sanitizer = getenv("SANITIZE");
+    /* As many as there are sessions, where slow calls would keep others waiting past the deadline.
+     */
+    int count = sanitizer == NULL || sanitizer[0] == '\0' ? THREADS : 16;
     p11_ctx *ctx = remote_ctx(behind_server);
     double end = fault_seconds() + length;
     unsigned errors = 0;
@@ -121,7 +125,7 @@ static void test_storm(void **state)
     (void)state;
     (void)signal(SIGPIPE, SIG_DFL);
     key = lab_key(ctx, "storm", P11_CURVE_P256, P11_USAGE_SIGN);
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < count; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, keep_signing, &signers[i]), 0);
     while (fault_seconds() + period_ms / 1000.0 < end) {
         fault_sleep(period_ms / 2);
@@ -130,10 +134,10 @@ static void test_storm(void **state)
         fault_sleep(period_ms / 2);
     }
     atomic_store(&over, true);
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < count; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_true(atomic_load(&kills) >= 2);
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < count; i++) {
         const struct signer *signer = &signers[i];
 
         signatures += signer->signatures;

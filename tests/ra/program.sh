@@ -140,7 +140,7 @@ ra_start "$work/other.conf"
 mv "$work/events" "$work/events.1"
 kill -HUP "$ra"
 for _ in $(seq 100); do
-    [ -s "$work/events" ] && break
+    grep -q event=reloaded "$work/events" 2>/dev/null && break
     sleep 0.05
 done
 says "$work/events" event=reloaded
