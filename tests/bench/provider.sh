@@ -15,8 +15,10 @@ engine='' other=''
 if [ $smoke = no ]; then
     mkdir -p "$work/apt/lists/partial"
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    printf 'deb [signed-by=%s] http://deb.debian.org/debian %s main\n' \
-        $keyring bookworm $keyring bookworm-backports >"$work/apt/sources"
+    # The mirror of this machine, which may not have the backports among its sources.
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' | awk '$2 == "bookworm" { print $1; exit }')
+    printf 'deb [signed-by=%s] %s %s main\n' $keyring "$mirror" bookworm \
+        $keyring "$mirror" bookworm-backports >"$work/apt/sources"
     apt=(-o "Dir::Etc::sourcelist=$work/apt/sources" -o Dir::Etc::sourceparts=/dev/null
         -o "Dir::State::lists=$work/apt/lists" -o APT::Sandbox::User=root)
     apt-get "${apt[@]}" update >/dev/null 2>&1 || echo "bench: apt-get update failed" >&2
