@@ -68,8 +68,7 @@ static const char *const migrations[] = {
     "  id BLOB NOT NULL UNIQUE CHECK (length(id) = 8),"
     "  comment TEXT NOT NULL);",
     /* A key is looked up whatever became of its request. */
-    "DROP INDEX requests_key;"
-    "CREATE INDEX requests_key ON requests (requester, verify_key);",
+    "DROP INDEX requests_key; CREATE INDEX requests_key ON requests (requester, verify_key);",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 
