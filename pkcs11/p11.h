@@ -235,6 +235,14 @@ enum p11_status p11_key_import(p11_ctx *ctx, const char *uri, const struct p11_i
 enum p11_status p11_delete(p11_ctx *ctx, const char *uri, p11_pin_fn *prompt, void *prompt_arg,
                            size_t *deleted);
 
+/*
+ * Deletes those that match and have no CKA_ID: keys of p11_key_generate() or p11_key_import() by a
+ * process that was killed before it had named them. A token may finish such a call after its client
+ * has gone, so that they can appear later, beside a key that was made since.
+ */
+enum p11_status p11_delete_unfinished(p11_ctx *ctx, const char *uri, p11_pin_fn *prompt,
+                                      void *prompt_arg, size_t *deleted);
+
 /* An X.509 certificate (DER) stored beside a key, named by the URI. */
 enum p11_status p11_certificate_store(p11_ctx *ctx, const char *uri, const uint8_t *der,
                                       size_t der_size, p11_pin_fn *prompt, void *prompt_arg);

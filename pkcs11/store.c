@@ -32,8 +32,28 @@ enum p11_status p11_begin(struct p11_op *op, p11_ctx *ctx, const char *text, p11
 struct delete
 {
     const struct p11_uri *uri;
+    bool unfinished; /* those without CKA_ID only */
     size_t deleted;
 };
+
+static CK_RV delete_object(struct p11_op *op, struct delete *delete, CK_OBJECT_HANDLE object)
+{
+    struct p11_buffer id = {NULL, 0};
+    CK_RV rv = CKR_OK;
+
+    if (delete->unfinished) {
+        rv = p11_attribute(op, object, CKA_ID, &id);
+        OPENSSL_free(id.octets);
+        if (rv == CKR_ATTRIBUTE_TYPE_INVALID)
+            rv = CKR_OK; /* none at all */
+    }
+    if (rv == CKR_OK && id.size == 0) {
+        rv = P11_CALL(op, C_DestroyObject, op->session.handle, object);
+        if (rv == CKR_OK)
+            delete->deleted++;
+    }
+    return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_OK : rv; /* somebody else was faster */
+}
 
 static CK_RV delete_objects(struct p11_op *op, void *arg)
 {
@@ -56,22 +76,17 @@ static CK_RV delete_objects(struct p11_op *op, void *arg)
         if ((delete->uri->classes & classes[i].bit) == 0)
             continue;
         rv = p11_search(op, want, count, &handles, &found);
-        for (size_t k = 0; rv == CKR_OK && k < found; k++) {
-            rv = P11_CALL(op, C_DestroyObject, op->session.handle, handles[k]);
-            if (rv == CKR_OK)
-                delete->deleted++;
-            else if (rv == CKR_OBJECT_HANDLE_INVALID)
-                rv = CKR_OK; /* somebody else was faster */
-        }
+        for (size_t k = 0; rv == CKR_OK && k < found; k++)
+            rv = delete_object(op, delete, handles[k]);
         OPENSSL_free(handles);
     }
     return rv;
 }
 
-enum p11_status p11_delete(p11_ctx *ctx, const char *text, p11_pin_fn *prompt, void *prompt_arg,
-                           size_t *deleted)
+static enum p11_status delete_all(p11_ctx *ctx, const char *text, bool unfinished,
+                                  p11_pin_fn *prompt, void *prompt_arg, size_t *deleted)
 {
-    struct delete delete = {0};
+    struct delete delete = {.unfinished = unfinished};
     struct p11_uri *uri = NULL;
     enum p11_status status;
     struct p11_op op;
@@ -87,6 +102,18 @@ enum p11_status p11_delete(p11_ctx *ctx, const char *text, p11_pin_fn *prompt, v
     }
     p11_uri_free(uri);
     return status;
+}
+
+enum p11_status p11_delete(p11_ctx *ctx, const char *text, p11_pin_fn *prompt, void *prompt_arg,
+                           size_t *deleted)
+{
+    return delete_all(ctx, text, false, prompt, prompt_arg, deleted);
+}
+
+enum p11_status p11_delete_unfinished(p11_ctx *ctx, const char *text, p11_pin_fn *prompt,
+                                      void *prompt_arg, size_t *deleted)
+{
+    return delete_all(ctx, text, true, prompt, prompt_arg, deleted);
 }
 
 struct store {

@@ -123,24 +123,30 @@ int device_key_delete(struct device *device, const char *uri)
 }
 
 /*
- * A private key without its public one: a token whose client was killed while it made the pair may
- * keep that half. Nothing was ever asked for with it, for no request could be built. Only for keys
- * whose names are made here: what else is of a type that cannot be used is somebody's.
+ * What a run that was killed while it made a pair has left: a pair without CKA_ID, which the token
+ * may even have finished after the next run had made one; or a private key without its public one.
+ * Nothing was ever asked for with either, for no request could be built. Only for keys whose names
+ * are made here: what else cannot be used is somebody's.
  */
-static int half_delete(struct device *device, const char *uri)
+static int leftovers_delete(struct device *device, const char *uri)
 {
     p11_ctx *ctx = NULL;
     p11_key *key = NULL;
     enum p11_status status;
+    size_t deleted = 0;
     int code = token_open(&device->provider, device->conf, &ctx);
 
     if (code != APP_OK)
         return code;
-    status = p11_key_open_uri(ctx, uri, token_prompt, NULL, &key);
-    ERR_clear_error();
+    status = p11_delete_unfinished(ctx, uri, token_prompt, NULL, &deleted);
+    if (status == P11_OK)
+        status = p11_key_open_uri(ctx, uri, token_prompt, NULL, &key);
     p11_key_free(key);
+    if (status == P11_E_KEY_TYPE)
+        status = p11_delete(ctx, uri, token_prompt, NULL, &deleted);
+    ERR_clear_error(); /* what else is wrong is said when the key is made or opened */
     p11_ctx_free(ctx);
-    return status == P11_E_KEY_TYPE ? device_key_delete(device, uri) : APP_OK;
+    return APP_OK;
 }
 
 int device_key_make(struct device *device, enum device_kind kind, const char *id,
@@ -152,7 +158,7 @@ int device_key_make(struct device *device, enum device_kind kind, const char *id
     if (code != APP_OK)
         return code;
     if (in_token(uri)) {
-        code = half_delete(device, uri);
+        code = leftovers_delete(device, uri);
         return code != APP_OK ? code
                               : device_token_key_make(
                                     device, uri,

@@ -484,6 +484,38 @@ static void test_delete(void **state)
     p11_ctx_free(ctx);
 }
 
+/* A pair that nobody came to name, beside one of the same label that is whole. */
+static void test_delete_unfinished(void **state)
+{
+    static const char uri[] = "pkcs11:token=lab;object=killed";
+    p11_ctx *ctx = lab_ctx(NULL);
+    p11_key *whole = lab_key(ctx, "killed", P11_CURVE_P256, P11_USAGE_SIGN), *found = NULL;
+    struct lab_software_key other;
+    size_t deleted = 9;
+
+    (void)state;
+    lab_software(P11_CURVE_P256, &other);
+    assert_int_equal(lab_import(&other, "killed", "", true, false, false), CKR_OK);
+    assert_int_equal(lab_import_public(&other, "killed", "", false, false), CKR_OK);
+    assert_int_equal(lab_import_public(&other, "another", "", false, false), CKR_OK);
+    assert_int_equal(open_label(ctx, "killed", &found), P11_E_AMBIGUOUS);
+    assert_int_equal(p11_delete_unfinished(ctx, "pkcs11:token=lab", NULL, NULL, &deleted),
+                     P11_E_URI);
+    assert_int_equal(p11_delete_unfinished(ctx, uri, NULL, NULL, &deleted), P11_OK);
+    assert_int_equal(deleted, 2);
+    assert_int_equal(p11_key_open_uri(ctx, uri, NULL, NULL, &found), P11_OK);
+    assert_string_equal(p11_key_uri(found), p11_key_uri(whole));
+    p11_key_free(found);
+    assert_int_equal(p11_delete_unfinished(ctx, uri, NULL, NULL, &deleted), P11_OK);
+    assert_int_equal(deleted, 0);
+    assert_int_equal(lab_sign(whole), P11_OK);
+    assert_int_equal(p11_delete(ctx, "pkcs11:token=lab;object=another", NULL, NULL, &deleted),
+                     P11_OK);
+    assert_int_equal(deleted, 1);
+    p11_key_free(whole);
+    p11_ctx_free(ctx);
+}
+
 static void default_token(struct p11_config *config)
 {
     config->token_uri = "pkcs11:token=lab";
@@ -562,6 +594,7 @@ int main(void)
         cmocka_unit_test(test_sign_arguments),
         cmocka_unit_test(test_calls_on_a_warm_key),
         cmocka_unit_test(test_delete),
+        cmocka_unit_test(test_delete_unfinished),
         cmocka_unit_test(test_random_and_default_token),
         cmocka_unit_test(test_names),
     };

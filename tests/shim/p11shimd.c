@@ -4,8 +4,9 @@
  *   p11shimd SOCKET MODULE
  *
  * Each connection, which is a client process, gets a child of the server with the module loaded in
- * it: its login and its sessions are its own, and end with the connection. Within a child a call
- * takes one of its threads until the module returns, so that calls wait for nobody but the module.
+ * it: its login and its sessions are its own, and end with the connection, after the calls that are
+ * under way then. Within a child a call takes one of its threads until the module returns, so that
+ * calls wait for nobody but the module.
  * Ends on SIGTERM, its children with it.
  */
 #include <errno.h>

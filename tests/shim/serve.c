@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include "tests/shim/shim.h"
 
 #define THREADS_MAX 256
+#define DRAIN_SECONDS 30 /* for calls that are under way when the connection ends */
 
 struct job {
     struct job *next;
@@ -25,9 +27,13 @@ static struct {
     struct job *first, **last;
     unsigned waiting; /* jobs */
     unsigned idle, threads;
+    unsigned running;     /* calls in the module */
+    bool ended;           /* no call is begun any more */
+    pthread_cond_t quiet; /* running has become 0 */
     pthread_mutex_t sending;
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER,
             .cond = PTHREAD_COND_INITIALIZER,
+            .quiet = PTHREAD_COND_INITIALIZER,
             .sending = PTHREAD_MUTEX_INITIALIZER};
 
 static CK_FUNCTION_LIST *load(const char *path)
@@ -77,9 +83,9 @@ static void run(struct job *job)
         ok = wire_send(server.fd, job->tag, &reply);
         pthread_mutex_unlock(&server.sending);
     }
-    /* The connection is of no use any more, and with it this process. */
+    /* The connection is of no use any more: serve() sees its end, and waits for the other calls. */
     if (!ok)
-        _exit(1);
+        shutdown(server.fd, SHUT_RDWR);
     wire_clear(&job->request);
     wire_clear(&reply);
     free(job);
@@ -93,7 +99,7 @@ static void *work(void *arg)
         struct job *job = NULL;
 
         server.idle++;
-        while (server.first == NULL)
+        while (server.first == NULL || server.ended)
             pthread_cond_wait(&server.cond, &server.lock);
         server.idle--;
         job = server.first;
@@ -101,9 +107,12 @@ static void *work(void *arg)
         if (server.first == NULL)
             server.last = &server.first;
         server.waiting--;
+        server.running++;
         pthread_mutex_unlock(&server.lock);
         run(job);
         pthread_mutex_lock(&server.lock);
+        if (--server.running == 0)
+            pthread_cond_signal(&server.quiet);
     }
     return NULL;
 }
@@ -126,12 +135,26 @@ static bool more_hands(void)
     return ok || server.threads > 0;
 }
 
-void serve(int fd, const char *module)
+/*
+ * A call of a client that is gone goes on to its end, as it does in a HSM: a module that is killed
+ * while it writes, as SoftHSM its files, would lose the token. One that hangs is given up.
+ */
+static void drain(void)
 {
-    if (!greeted(fd, module))
-        return;
-    server.fd = fd;
-    server.last = &server.first;
+    struct timespec until;
+    int waited = 0;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += DRAIN_SECONDS;
+    pthread_mutex_lock(&server.lock);
+    server.ended = true;
+    while (server.running > 0 && waited == 0)
+        waited = pthread_cond_timedwait(&server.quiet, &server.lock, &until);
+    /* The lock is kept: nothing begins between this and the end of the process. */
+}
+
+static void receive_all(int fd)
+{
     for (;;) {
         struct job *job = calloc(1, sizeof *job);
         bool ok;
@@ -150,4 +173,14 @@ void serve(int fd, const char *module)
         if (!ok)
             return;
     }
+}
+
+void serve(int fd, const char *module)
+{
+    if (!greeted(fd, module))
+        return;
+    server.fd = fd;
+    server.last = &server.first;
+    receive_all(fd);
+    drain();
 }

@@ -6,7 +6,7 @@
 
 #include "tests/shim/wire.h"
 
-/* Answers requests until the connection ends; the module's threads may then still be at work. */
+/* Answers requests until the connection ends, and waits for calls that the module is still at. */
 void serve(int fd, const char *module);
 
 /* ---- execute.c ---- */
