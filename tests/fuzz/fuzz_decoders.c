@@ -26,7 +26,7 @@
 typedef void fuzz_decoder_fn(const uint8_t *data, size_t size);
 /* A target is compiled with one of them; the others are there for the other targets. */
 fuzz_decoder_fn fuzz_base64, fuzz_head, fuzz_range, fuzz_cert, fuzz_signed_request, fuzz_encrypted,
-    fuzz_key_file;
+    fuzz_key_file, fuzz_crl, fuzz_composite_crl, fuzz_chain_file, fuzz_policy;
 
 static const dot2_crypto *crypto(void)
 {
@@ -200,6 +200,89 @@ void fuzz_key_file(const uint8_t *data, size_t size)
     BIO_free(in);
     OPENSSL_free(again);
     OPENSSL_free(uri);
+}
+
+void fuzz_crl(const uint8_t *data, size_t size)
+{
+    static const uint8_t nothing[8];
+    struct dot2_error error = {0};
+    struct dot2_crl_info info;
+
+    if (dot2_crl_peek(data, size, &info, &error) == DOT2_OK)
+        DEMAND(!info.current && (info.evaluated || info.entries == 0) && info.entries <= size / 14);
+    else
+        DEMAND(error.offset <= size && memcmp(info.craca_id, nothing, 8) == 0 && info.series == 0);
+}
+
+static void spans_within(const struct coer_span *spans, size_t count, const uint8_t *data,
+                         size_t size)
+{
+    for (size_t i = 0; i < count; i++) {
+        DEMAND(spans[i].data != NULL && spans[i].size > 0);
+        within((const char *)spans[i].data, spans[i].size, data, size);
+    }
+}
+
+/* What is taken as the form of 1.2.2 is the same where the older form is taken, too. */
+void fuzz_composite_crl(const uint8_t *data, size_t size)
+{
+    struct dot2_composite_crl newer, either;
+    struct dot2_error error = {0};
+    enum dot2_status status =
+        dot2_composite_crl_parse(data, size, DOT2_BALLOTS_122, &newer, &error);
+
+    if (dot2_composite_crl_parse(data, size, DOT2_BALLOTS_121, &either, &error) != DOT2_OK) {
+        DEMAND(status != DOT2_OK && error.offset <= size && either.arena == NULL);
+        return;
+    }
+    spans_within(either.crls, either.count, data, size);
+    if (status == DOT2_OK) {
+        DEMAND(newer.count == either.count && newer.root_ballots == either.root_ballots &&
+               newer.elector_ballots == either.elector_ballots);
+        dot2_composite_crl_clear(&newer);
+    } else {
+        /* A file without ballots is the same in both forms. */
+        DEMAND(newer.arena == NULL && either.root_ballots + either.elector_ballots > 0);
+    }
+    dot2_composite_crl_clear(&either);
+}
+
+void fuzz_chain_file(const uint8_t *data, size_t size)
+{
+    struct scms_chain_file newer, either;
+    struct dot2_error error = {0};
+    enum dot2_status status = scms_chain_file_parse(data, size, DOT2_BALLOTS_122, &newer, &error);
+
+    if (scms_chain_file_parse(data, size, DOT2_BALLOTS_121, &either, &error) != DOT2_OK) {
+        DEMAND(status != DOT2_OK && error.offset <= size && either.arena == NULL);
+        return;
+    }
+    within(either.host, either.host_size, data, size);
+    DEMAND(either.count >= 1 && either.host_size <= 255);
+    spans_within(either.certs, either.count, data, size);
+    if (status == DOT2_OK) {
+        DEMAND(newer.count == either.count && newer.root_ballots == either.root_ballots &&
+               newer.elector_ballots == either.elector_ballots);
+        scms_chain_file_clear(&newer);
+    } else {
+        DEMAND(newer.arena == NULL && either.root_ballots + either.elector_ballots > 0);
+    }
+    scms_chain_file_clear(&either);
+}
+
+void fuzz_policy(const uint8_t *data, size_t size)
+{
+    struct dot2_error error = {0};
+    struct scms_policy policy;
+
+    /* Before and after any interval of a seed. */
+    for (uint64_t now = 0; now <= UINT64_C(1) << 50; now += UINT64_C(1) << 50) {
+        if (scms_policy_read(data, size, now, &policy, &error) == DOT2_OK)
+            DEMAND(policy.scms_version <= 255 && strnlen(policy.ra_host, 256) <= 255 &&
+                   (policy.has_host || policy.ra_host[0] == '\0'));
+        else
+            DEMAND(error.detail[sizeof error.detail - 1] == '\0');
+    }
 }
 
 #ifdef FUZZ_DECODER
