@@ -29,10 +29,14 @@ static bool qa;
 static const struct service {
     const char *path, *name;
     enum scms_provision kind;
+    const char *download;
 } services[] = {
-    {APP_PATH, "provision-application-certificate", SCMS_PROVISION_APP},
-    {ID_PATH, "provision-identity-certificate", SCMS_PROVISION_ID},
-    {PSEUDONYM_PATH, "provision-pseudonym-certificate-batch", SCMS_PROVISION_PSEUDONYM},
+    {APP_PATH, "provision-application-certificate", SCMS_PROVISION_APP,
+     "/download/application-certificate"},
+    {ID_PATH, "provision-identity-certificate", SCMS_PROVISION_ID,
+     "/download/identity-certificate"},
+    {PSEUDONYM_PATH, "provision-pseudonym-certificate-batch", SCMS_PROVISION_PSEUDONYM,
+     "/download/batch"},
 };
 #define SERVICES (sizeof services / sizeof services[0])
 
@@ -462,7 +466,9 @@ static void accepted(struct attempt *attempt)
     if (response.status != 200)
         fail_msg("%s: %d %s", attempt->service->name, response.status,
                  posting_program_log(attempt->posting, 0));
-    response_clear(&response);
+    /* Signed under the newest certificate, whichever the request was encrypted to. */
+    assert_ack(attempt->posting, &response, &attempt->body, attempt->service->kind,
+               attempt->service->download);
     /* That line is written when the answer has left, which may be after it has come. */
     assert_true(logged_since(attempt->posting, from, "event=served"));
 }
@@ -862,8 +868,8 @@ static void http_service(struct posting *posting, const struct service *service)
 
 static void http(void **state)
 {
-    static const struct service ra_certificate = {RA_CERTIFICATE_PATH, "retrieve-ra-certificate",
-                                                  0};
+    static const struct service ra_certificate = {RA_CERTIFICATE_PATH, "retrieve-ra-certificate", 0,
+                                                  NULL};
     static const uint8_t malformed[] = {0x03, 0x80, 0x05, 0x01, 0x83, 0x81, 0x00, 0x01};
     struct octets body = {(uint8_t *)(uintptr_t)malformed, sizeof malformed};
     struct posting *posting = start("");
