@@ -125,6 +125,16 @@ struct p11_ctx {
 };
 p11_ctx *p11_ctx_up_ref(p11_ctx *ctx);
 
+/* ---- stats.c */
+struct p11_counters {
+    struct {
+        _Atomic uint64_t calls, errors, microseconds;
+        _Atomic uint64_t slots[P11_TIME_BOUNDS]; /* each call in the first bound it is within */
+    } work[P11_WORKS];
+    _Atomic uint64_t recoveries, failed_recoveries;
+};
+void p11_count_call(struct p11_counters *counters, const char *call, CK_RV rv, long long us);
+
 /* ---- module.c */
 enum p11_module_state {
     P11_MODULE_STOPPED,
@@ -147,6 +157,7 @@ struct p11_module {
     unsigned fork_deadline_ms;
     atomic_ulong generation;
     atomic_ulong slow_calls;
+    struct p11_counters counters;
 
     pthread_mutex_t lock;
     pthread_cond_t cond;

@@ -188,6 +188,7 @@ CK_RV p11_call_end(struct p11_op *op, CK_RV rv)
     us = (long long)(now.tv_sec - op->started.tv_sec) * 1000000 +
          (now.tv_nsec - op->started.tv_nsec) / 1000;
     op->started = now;
+    p11_count_call(&op->module->counters, op->call, rv, us);
     if (op->ctx->trace)
         fprintf(stderr, "dot2hsm pkcs11: %s %s %lld us\n", op->call, p11_ckr_name(rv), us);
     if (us > (long long)op->ctx->deadline_ms * 1000)

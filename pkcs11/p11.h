@@ -280,6 +280,43 @@ void p11_survey_free(p11_survey *survey);
  */
 enum p11_status p11_pin_check(p11_ctx *ctx, const char *uri, bool *there);
 
+/* ---- figures for an operator ----
+ */
+
+enum p11_work {
+    P11_WORK_SIGN = 0, /* C_Sign */
+    P11_WORK_DERIVE,   /* C_DeriveKey */
+    P11_WORK_GENERATE, /* C_GenerateKeyPair */
+    P11_WORK_SESSION,  /* C_OpenSession, C_Login, C_CloseSession */
+    P11_WORK_OTHER,    /* every other Cryptoki function */
+    P11_WORKS
+};
+
+#define P11_TIME_BOUNDS 9
+/* In milliseconds: 1, 3, 10, ... 10000. */
+extern const unsigned p11_time_bounds[P11_TIME_BOUNDS];
+
+/* Calls that have returned. */
+struct p11_work_stats {
+    uint64_t calls;
+    uint64_t errors; /* of them, those whose answer was not CKR_OK */
+    uint64_t microseconds;
+    uint64_t within[P11_TIME_BOUNDS]; /* of them, those that took at most that long */
+};
+
+struct p11_stats { /* since the module was loaded, by all contexts of the process that name it */
+    struct p11_work_stats work[P11_WORKS];
+    uint64_t late;              /* calls that took longer than the deadline, ended or not */
+    uint64_t recoveries;        /* tokens whose sessions and login were built anew */
+    uint64_t failed_recoveries; /* tries of that that came to nothing */
+    unsigned inside;            /* operations that are in the module now */
+    unsigned stuck;             /* of them, those that are longer there than the deadline */
+    unsigned sessions, idle;    /* open in the pools of all tokens, and of them not in use */
+};
+
+/* Calls nothing of the module, and does not load it: all is 0 before its first use. */
+void p11_ctx_stats(const p11_ctx *ctx, struct p11_stats *stats);
+
 /* Random octets of the default token (C_GenerateRandom). */
 enum p11_status p11_random(p11_ctx *ctx, uint8_t *out, size_t size);
 

@@ -210,6 +210,9 @@ static enum p11_status claimed_rebuild(struct p11_op *op, unsigned long generati
     if (status != P11_OK || done)
         return status;
     status = rebuild(op);
+    atomic_fetch_add_explicit(status == P11_OK ? &op->module->counters.recoveries
+                                               : &op->module->counters.failed_recoveries,
+                              1, memory_order_relaxed);
     pthread_mutex_lock(&token->lock);
     token->busy = token->rebuilding = false;
     pthread_cond_broadcast(&token->cond);

@@ -101,23 +101,14 @@ static const OSSL_ALGORITHM *provider_query_operation(void *vctx, int operation,
 
 static const OSSL_PARAM *provider_gettable_params(void *vctx)
 {
-    static const OSSL_PARAM gettable[] = {
-        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_NAME, OSSL_PARAM_UTF8_PTR, NULL, 0),
-        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_VERSION, OSSL_PARAM_UTF8_PTR, NULL, 0),
-        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_BUILDINFO, OSSL_PARAM_UTF8_PTR, NULL, 0),
-        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_STATUS, OSSL_PARAM_INTEGER, NULL, 0),
-        OSSL_PARAM_END,
-    };
-
     (void)vctx;
-    return gettable;
+    return prov_statistics_gettable;
 }
 
 static int provider_get_params(void *vctx, OSSL_PARAM params[])
 {
     OSSL_PARAM *p = NULL;
 
-    (void)vctx;
     p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_NAME);
     if (p != NULL && !OSSL_PARAM_set_utf8_ptr(p, PROV_NAME))
         return 0;
@@ -128,7 +119,9 @@ static int provider_get_params(void *vctx, OSSL_PARAM params[])
     if (p != NULL && !OSSL_PARAM_set_utf8_ptr(p, PROV_VERSION))
         return 0;
     p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
-    return p == NULL || OSSL_PARAM_set_int(p, 1);
+    if (p != NULL && !OSSL_PARAM_set_int(p, 1))
+        return 0;
+    return prov_statistics_get(vctx, params);
 }
 
 static void provider_teardown(void *vctx)

@@ -184,6 +184,13 @@ int prov_token_check_pair(struct prov_key *key);
 /* Watches for the end of libcrypto, after which no call may go into a module. */
 void prov_exit_watch(void);
 
+/* ---- figures for an operator (statistics.c) ---- */
+
+/* All parameters of OSSL_PROVIDER_gettable_params(); those that are ours are unsigned, 64 bits. */
+extern const OSSL_PARAM prov_statistics_gettable[];
+/* Answers those of params that are figures; touches no token. */
+int prov_statistics_get(struct prov_ctx *ctx, OSSL_PARAM params[]);
+
 /* ---- forms of a signature (format.c) ---- */
 
 /* Ecdsa-Sig-Value from r || s of 2 * size octets. *der_size is the capacity, then the size. */

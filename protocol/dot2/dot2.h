@@ -252,6 +252,12 @@ void dot2_trust_free(dot2_trust *trust);
 enum dot2_status dot2_trust_add_anchor(dot2_trust *trust, dot2_cert *cert);
 /* An intermediate, or a signer named by digest; trusted only if it chains to an anchor. */
 enum dot2_status dot2_trust_add(dot2_trust *trust, dot2_cert *cert);
+/* Look-ups in the cache of verified certificates so far, and how many it holds. */
+struct dot2_cache_counts {
+    uint64_t hits, misses;
+    size_t entries;
+};
+void dot2_trust_cache_counts(const dot2_trust *trust, struct dot2_cache_counts *counts);
 /* By HashedId8, a new reference; NULL if unknown. */
 dot2_cert *dot2_trust_find(const dot2_trust *trust, const uint8_t hashedid8[8]);
 

@@ -173,7 +173,7 @@ struct dot2_verdict *dot2_cache_find(dot2_cache *cache, const uint8_t key[DOT2_C
                                      uint32_t time);
 void dot2_cache_put(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
                     struct dot2_verdict *verdict);
-size_t dot2_cache_count(dot2_cache *cache);
+void dot2_cache_counts(dot2_cache *cache, struct dot2_cache_counts *counts);
 
 /* ---- revocation.c: what the CRLs of a trust say ---- */
 

@@ -92,6 +92,11 @@ dot2_crypto *dot2_trust_crypto(const dot2_trust *trust)
     return trust->crypto;
 }
 
+void dot2_trust_cache_counts(const dot2_trust *trust, struct dot2_cache_counts *counts)
+{
+    dot2_cache_counts(trust->cache, counts);
+}
+
 dot2_cache *dot2_trust_cache(const dot2_trust *trust)
 {
     return trust->cache;

@@ -72,6 +72,7 @@ struct entry {
 struct dot2_cache {
     pthread_mutex_t lock;
     size_t count, limit;
+    uint64_t hits, misses;
     size_t mask;
     struct entry head; /* head.older is the newest, head.newer the oldest */
     struct entry *buckets[];
@@ -178,6 +179,10 @@ struct dot2_verdict *dot2_cache_find(dot2_cache *cache, const uint8_t key[DOT2_C
             link_newest(cache, entry);
         }
     }
+    if (verdict != NULL)
+        cache->hits++;
+    else
+        cache->misses++;
     pthread_mutex_unlock(&cache->lock);
     entry_free(ended);
     return verdict;
@@ -213,12 +218,10 @@ void dot2_cache_put(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
     entry_free(oldest);
 }
 
-size_t dot2_cache_count(dot2_cache *cache)
+void dot2_cache_counts(dot2_cache *cache, struct dot2_cache_counts *counts)
 {
-    size_t count = 0;
-
     pthread_mutex_lock(&cache->lock);
-    count = cache->count;
+    *counts = (struct dot2_cache_counts){
+        .hits = cache->hits, .misses = cache->misses, .entries = cache->count};
     pthread_mutex_unlock(&cache->lock);
-    return count;
 }

@@ -61,14 +61,24 @@ static void log_answer(const struct ra_conn *conn, int priority, const char *eve
     ra_server_log(conn->loop->server, priority, &line);
 }
 
+static void count_answer(const struct ra_conn *conn, const char *result)
+{
+    struct ra_metrics *metrics = &conn->loop->metrics;
+
+    ra_metrics_request(metrics, conn->route,
+                       conn->answer.refused != NULL ? conn->answer.refused : result);
+    ra_metrics_time(&metrics->answers[conn->route], ra_metrics_now() - conn->arrived);
+}
+
 /* evhttp has sent the whole answer. */
 static void on_complete(struct evhttp_request *request, void *arg)
 {
     struct ra_conn *conn = arg;
 
     (void)request;
-    if (!conn->answer.refused)
+    if (conn->answer.refused == NULL)
         log_answer(conn, LOG_INFO, "served");
+    count_answer(conn, "served");
     answer_clear(&conn->answer);
     ra_conn_answered(conn);
 }
@@ -79,8 +89,9 @@ void ra_answer_abort(struct ra_conn *conn)
 
     if (request == NULL)
         return;
-    if (!conn->answer.refused)
+    if (conn->answer.refused == NULL)
         log_answer(conn, LOG_NOTICE, "aborted");
+    count_answer(conn, "aborted");
     /* A request that was not answered to its end is ours alone once its connection has gone. */
     if (evhttp_request_get_connection(request) == NULL)
         evhttp_request_free(request);
@@ -133,7 +144,7 @@ void ra_refuse(struct ra_conn *conn, const char *reason, int code, int qa_status
     char number[16];
 
     log_refused(conn, reason, code, status, detail);
-    conn->answer.refused = true;
+    conn->answer.refused = reason;
     conn->closing = true;
     header_add(request, "Connection", "close");
     header_add(request, "Content-Length", "0");
@@ -166,7 +177,7 @@ void ra_refuse_decision(struct ra_conn *conn, const struct ra_decision *decision
              error->field[0] != '\0' && error->detail[0] != '\0' ? ": " : "", error->detail);
     if (conn->loop->server->config.on_auth_failure == RA_CLOSE) {
         log_refused(conn, ra_reason_name(decision->reason), decision->code, 0, detail);
-        conn->answer.refused = true;
+        conn->answer.refused = ra_reason_name(decision->reason);
         ra_conn_kill(conn, LOG_DEBUG, NULL, NULL);
         return;
     }
@@ -493,6 +504,8 @@ void ra_answer_request(struct evhttp_request *request, void *arg)
     bufferevent_data_cb read_cb, write_cb;
     bufferevent_event_cb event_cb;
     struct evhttp_connection *evcon;
+    int64_t begin = ra_metrics_now();
+    enum ra_route route;
     void *cb_arg;
 
     if (conn == NULL || conn->state != RA_CONN_BUSY) {
@@ -509,5 +522,9 @@ void ra_answer_request(struct evhttp_request *request, void *arg)
     evhttp_request_set_on_complete_cb(request, on_complete, conn);
     answer_clear(&conn->answer);
     conn->answer.request = request;
+    route = conn->route;
+    atomic_store_explicit(&loop->metrics.busy_since, begin, memory_order_relaxed);
     dispatch(conn);
+    atomic_store_explicit(&loop->metrics.busy_since, 0, memory_order_relaxed);
+    ra_metrics_time(&loop->metrics.decisions[route], ra_metrics_now() - begin);
 }

@@ -38,6 +38,7 @@ static void log_closed(const struct ra_conn *conn, int priority, const char *rea
 {
     struct ra_line line = {.size = 0};
 
+    ra_metrics_ended(&conn->loop->metrics, reason);
     ra_conn_line(conn, &line, "closed", reason);
     if (detail != NULL)
         ra_line_add(&line, "detail", "%s", detail);
@@ -282,6 +283,7 @@ static void pump(struct ra_conn *conn)
         if (conn->body_left > 0 || conn->state == RA_CONN_DEAD)
             return;
         conn->state = RA_CONN_BUSY;
+        conn->arrived = ra_metrics_now();
         ra_conn_wait(conn, RA_WAIT_WRITE);
         conn->passing = true;
         evbuffer_add_buffer(bufferevent_get_input(conn->bev), conn->cleared);
@@ -317,6 +319,7 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
 
     (void)output;
     conn->written += info->n_deleted;
+    ra_metrics_add(&conn->loop->metrics.octets, info->n_deleted);
 }
 
 void ra_conn_answered(struct ra_conn *conn)
@@ -389,15 +392,23 @@ void ra_conn_ssl_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, lo
         conn_free(ptr);
 }
 
-/* Keeps the reason of a failed handshake; libevent takes it from the queue and shows nobody. */
+/*
+ * Counts handshakes, and keeps the reason of a failed one; libevent takes it from the queue and
+ * shows nobody.
+ */
 static void on_tls_info(const SSL *ssl, int where, int result)
 {
     const char *reason;
-    struct ra_conn *conn;
+    struct ra_conn *conn = SSL_get_app_data(ssl);
 
+    if ((where & SSL_CB_HANDSHAKE_DONE) != 0 && conn != NULL && !conn->shaken) {
+        conn->shaken = true; /* a key update, or a ticket, is no other */
+        ra_metrics_add(&conn->loop->metrics.handshakes, 1);
+        if (SSL_session_reused(ssl))
+            ra_metrics_add(&conn->loop->metrics.resumptions, 1);
+    }
     if (where != SSL_CB_ACCEPT_EXIT || result > 0 || ERR_peek_error() == 0)
         return;
-    conn = SSL_get_app_data(ssl);
     reason = ERR_reason_error_string(ERR_peek_error());
     if (conn != NULL && reason != NULL)
         snprintf(conn->tls_error, sizeof conn->tls_error, "%s", reason);
@@ -490,6 +501,7 @@ static struct ra_conn *conn_new(struct ra_loop *loop, SSL *ssl)
     }
     LIST_INSERT_HEAD(&loop->conns, conn, entry);
     atomic_fetch_add(&loop->server->connections, 1);
+    ra_metrics_add(&loop->metrics.connections, 1);
     return conn;
 }
 

@@ -36,6 +36,8 @@ enum ra_store_status ra_store_open(const char *spec, bool create, ra_store **sto
 void ra_store_close(ra_store *store);
 /* One sentence on the last failure of any thread, for a log. */
 void ra_store_last_error(ra_store *store, char *text, size_t text_size);
+/* How many calls got no answer from the store (RA_STORE_UNAVAILABLE) since it was opened. */
+uint64_t ra_store_errors(const ra_store *store);
 
 /*
  * Blacklist entries. An entry is a certificate's whole hash (SHA-256 or SHA-384 of its canonical
@@ -409,6 +411,14 @@ void ra_server_set_tls(ra_server *server, struct ssl_ctx_st *tls);
 /* keys may be NULL only if they were from the start. 0, or -1 with one sentence in text. */
 int ra_server_set_keys(ra_server *server, ra_keys *keys, char *text, size_t text_size);
 void ra_server_free(ra_server *server);
+
+/*
+ * Appends the figures of these servers, added up, to out, in Prometheus' text format (0.0.4). They
+ * have one store, or none. From any thread. No label holds what a peer has sent. 0, or -1 without
+ * memory.
+ */
+struct evbuffer;
+int ra_server_metrics(ra_server *const *servers, size_t count, struct evbuffer *out);
 
 /*
  * The SSL_CTX of an RA: TLS 1.2 and 1.3, ECDHE-ECDSA with AES-GCM first and AES128-SHA256 allowed,

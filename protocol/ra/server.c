@@ -156,6 +156,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)what;
     event_del(loop->wake);
     loop->stopping = true;
+    atomic_store(&loop->listen_fd, -1);
     if (loop->bound != NULL)
         evhttp_del_accept_socket(loop->http, loop->bound);
     loop->bound = NULL;
@@ -186,6 +187,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     struct timeval tv = {.tv_usec = 100000};
     struct ra_line line = {.size = 0};
 
+    ra_metrics_add(&loop->metrics.accept_errors, 1);
     ra_line_add(&line, "event", "accept_failed");
     ra_line_add(&line, "detail", "%s", strerror(errno));
     ra_server_log(loop->server, LOG_ERR, &line);
@@ -263,6 +265,7 @@ static bool loop_init(struct ra_loop *loop, struct ra_server *server, unsigned n
         return false;
     }
     evconnlistener_set_error_cb(loop->listener, on_accept_error);
+    atomic_store(&loop->listen_fd, fd);
     return true;
 }
 
@@ -378,8 +381,10 @@ static bool listen_all(ra_server *server, const char *text_address, uint16_t por
         snprintf(text, text_size, "out of memory");
         return false;
     }
-    for (unsigned i = 0; i < server->config.threads; i++)
+    for (unsigned i = 0; i < server->config.threads; i++) {
         server->loops[i].wake_fd = -1;
+        atomic_store(&server->loops[i].listen_fd, -1);
+    }
     for (unsigned i = 0; i < server->config.threads; i++) {
         if (!loop_init(&server->loops[i], server, i, &address)) {
             snprintf(text, text_size, "event loop %u: %s", i, strerror(errno));
@@ -510,11 +515,17 @@ void ra_server_stop(ra_server *server)
 
 void ra_server_set_trust(ra_server *server, dot2_trust *trust)
 {
+    struct dot2_cache_counts counts;
     dot2_trust *before;
 
     pthread_mutex_lock(&server->lock);
     before = server->trust;
     server->trust = dot2_trust_up_ref(trust);
+    if (before != NULL) {
+        dot2_trust_cache_counts(before, &counts);
+        server->cache_before.hits += counts.hits;
+        server->cache_before.misses += counts.misses;
+    }
     pthread_mutex_unlock(&server->lock);
     dot2_trust_free(before);
 }

@@ -8,6 +8,7 @@
  * post.c    what is answered to a POST
  * files.c   opening files and their validators
  * peers.c   how many connections an address has
+ * metrics.c what is counted, and how it is told
  *
  * A connection lives in one loop and is touched by its thread only; what loops share is in struct
  * ra_server, behind its lock or atomic.
@@ -80,6 +81,34 @@ enum ra_etag_state ra_etag_step(ra_etags *etags, const struct ra_file *file,
                                 struct ra_etag_job *job, char etag[RA_ETAG_SIZE]);
 void ra_etag_job_clear(struct ra_etag_job *job);
 
+/* ---- metrics.c ----------------------------------------------------------------------------- */
+
+#define RA_TIME_BOUNDS 14
+#define RA_RESULTS 64 /* room for what a request can come to, and for how a connection can end */
+
+struct ra_histogram {
+    _Atomic uint64_t slots[RA_TIME_BOUNDS + 1]; /* each in the first bound it is within; the last:
+                                                   in none */
+    _Atomic uint64_t microseconds;
+};
+
+/* Of one loop, whose thread alone writes it: no addition waits for another processor. */
+struct ra_metrics {
+    _Atomic uint64_t requests[RA_ROUTES][RA_RESULTS], ended[RA_RESULTS];
+    struct ra_histogram decisions[RA_ROUTES]; /* how long a request held the loop */
+    struct ra_histogram answers[RA_ROUTES];   /* from its last octet to the answer's */
+    _Atomic uint64_t connections, handshakes, resumptions, accept_errors, octets;
+    _Atomic int64_t busy_since; /* monotonic, microseconds; 0: no request is being decided */
+};
+
+int64_t ra_metrics_now(void); /* monotonic, microseconds */
+/* What a request came to: "served", "aborted", or the reason of a refusal as it is logged. */
+void ra_metrics_request(struct ra_metrics *metrics, enum ra_route route, const char *result);
+/* A connection that ended without an answer, by the reason that is logged. */
+void ra_metrics_ended(struct ra_metrics *metrics, const char *reason);
+void ra_metrics_time(struct ra_histogram *histogram, int64_t microseconds);
+void ra_metrics_add(_Atomic uint64_t *counter, uint64_t more);
+
 /* ---- server.c ------------------------------------------------------------------------------ */
 
 struct ra_conn;
@@ -96,10 +125,12 @@ struct ra_loop {
     struct evconnlistener *listener;
     struct event *wake, *grace, *accept_again;
     int wake_fd;
+    atomic_int listen_fd; /* -1 once it accepts no more */
     bool stopping;
     uint64_t serial; /* of connections */
     ra_etags *etags;
     struct ra_conns conns;
+    struct ra_metrics metrics;
 };
 
 struct ra_server {
@@ -113,7 +144,8 @@ struct ra_server {
     _Atomic uint32_t max_request_age, max_supply; /* of the policy file; 0 = none */
     int ssl_index;                                /* of the connection in an SSL */
 
-    pthread_mutex_t lock; /* for what follows, up to url_base */
+    pthread_mutex_t lock;                  /* for what follows, up to url_base */
+    struct dot2_cache_counts cache_before; /* of the trusts that were replaced */
     SSL_CTX *tls;
     dot2_trust *trust;
     char *policy_file, *chain_file; /* NULL = not served */
@@ -169,7 +201,8 @@ struct ra_answer {                  /* one request, from evhttp's call to the la
     int status;
     uint64_t first, left, total; /* octets of the file */
     uint64_t sent;
-    bool part, refused;
+    bool part;
+    const char *refused; /* the reason, if it is a refusal */
     uint8_t hashedid8[8];
     bool has_hashedid8;
     char request_hash[17]; /* of an accepted provisioning request */
@@ -184,7 +217,9 @@ struct ra_conn {
     enum ra_wait wait;
     enum ra_conn_state state;
     uint64_t number, requests;
-    char peer[72]; /* [address]:port */
+    int64_t arrived; /* when the request that is being answered had come to its end */
+    bool shaken;     /* the handshake is over */
+    char peer[72];   /* [address]:port */
     struct in6_addr address;
     bool counted; /* in peers */
     bool passing; /* octets are on their way to evhttp */

@@ -95,6 +95,18 @@ void ra_store_last_error(ra_store *store, char *text, size_t text_size)
     store->ops->last_error(store->backend, text, text_size);
 }
 
+enum ra_store_status ra_store_counted(ra_store *store, enum ra_store_status status)
+{
+    if (status == RA_STORE_UNAVAILABLE || status == RA_STORE_SCHEMA)
+        store->errors++;
+    return status;
+}
+
+uint64_t ra_store_errors(const ra_store *store)
+{
+    return store->errors;
+}
+
 static bool entry_valid(const struct ra_blacklist_entry *entry)
 {
     switch (entry->kind) {
@@ -121,21 +133,21 @@ enum ra_store_status ra_blacklist_add(ra_store *store, const struct ra_blacklist
 {
     if (!entry_valid(entry))
         return RA_STORE_ARGUMENT;
-    return store->ops->blacklist_add(store->backend, entry);
+    return ra_store_counted(store, store->ops->blacklist_add(store->backend, entry));
 }
 
 enum ra_store_status ra_blacklist_remove(ra_store *store, const struct ra_blacklist_entry *entry)
 {
     if (!entry_valid(entry))
         return RA_STORE_ARGUMENT;
-    return store->ops->blacklist_remove(store->backend, entry);
+    return ra_store_counted(store, store->ops->blacklist_remove(store->backend, entry));
 }
 
 enum ra_store_status ra_blacklist_each(ra_store *store,
                                        bool (*each)(void *arg, const struct ra_blacklist_entry *),
                                        void *arg)
 {
-    return store->ops->blacklist_each(store->backend, each, arg);
+    return ra_store_counted(store, store->ops->blacklist_each(store->backend, each, arg));
 }
 
 enum ra_store_status ra_blacklist_check(ra_store *store, const uint8_t (*hashes)[48],
@@ -144,8 +156,8 @@ enum ra_store_status ra_blacklist_check(ra_store *store, const uint8_t (*hashes)
     if (!hash_size_valid(hash_size) || count == 0)
         return RA_STORE_ARGUMENT;
     for (size_t i = 0; i < count; i++) {
-        enum ra_store_status status =
-            store->ops->blacklist_check(store->backend, hashes[i], hash_size);
+        enum ra_store_status status = ra_store_counted(
+            store, store->ops->blacklist_check(store->backend, hashes[i], hash_size));
 
         /* On the list, or no verdict: either ends the search. */
         if (status != RA_STORE_NOT_FOUND)
@@ -159,14 +171,15 @@ enum ra_store_status ra_file_assign(ra_store *store, const char *filename, const
 {
     if (!filename_valid(filename, strlen(filename)) || !hash_size_valid(requester_size))
         return RA_STORE_ARGUMENT;
-    return store->ops->file_assign(store->backend, filename, requester, requester_size);
+    return ra_store_counted(
+        store, store->ops->file_assign(store->backend, filename, requester, requester_size));
 }
 
 enum ra_store_status ra_file_unassign(ra_store *store, const char *filename)
 {
     if (!filename_valid(filename, strlen(filename)))
         return RA_STORE_ARGUMENT;
-    return store->ops->file_unassign(store->backend, filename);
+    return ra_store_counted(store, store->ops->file_unassign(store->backend, filename));
 }
 
 enum ra_store_status ra_file_each(ra_store *store,
@@ -174,7 +187,7 @@ enum ra_store_status ra_file_each(ra_store *store,
                                                const uint8_t *requester, size_t requester_size),
                                   void *arg)
 {
-    return store->ops->file_each(store->backend, each, arg);
+    return ra_store_counted(store, store->ops->file_each(store->backend, each, arg));
 }
 
 enum ra_store_status ra_file_check(ra_store *store, const char *filename, size_t filename_size,
@@ -186,8 +199,9 @@ enum ra_store_status ra_file_check(ra_store *store, const char *filename, size_t
 
     if (!filename_valid(filename, filename_size) || !hash_size_valid(hash_size) || count == 0)
         return RA_STORE_ARGUMENT;
-    status = store->ops->file_requester(store->backend, filename, filename_size, requester,
-                                        &requester_size);
+    status =
+        ra_store_counted(store, store->ops->file_requester(store->backend, filename, filename_size,
+                                                           requester, &requester_size));
     if (status != RA_STORE_OK)
         return status;
     for (size_t i = 0; i < count; i++)

@@ -82,7 +82,11 @@ struct ra_store {
     const struct ra_store_ops *ops;
     void *backend;
     _Atomic int64_t window; /* of the limits seen last: how long tries are of use */
+    _Atomic uint64_t errors;
 };
+
+/* Returns the status of a back end, and counts it if it is a failure and no answer. */
+enum ra_store_status ra_store_counted(ra_store *store, enum ra_store_status status);
 
 extern const struct ra_store_ops ra_store_sqlite, ra_store_pg;
 

@@ -56,7 +56,8 @@ enum ra_store_status ra_request_accept(ra_store *store, const struct ra_request 
     if (!request_valid(request) || !limits_valid(limits))
         return RA_STORE_ARGUMENT;
     store->window = limits->window;
-    return store->ops->request_accept(store->backend, request, limits, verdict);
+    return ra_store_counted(store,
+                            store->ops->request_accept(store->backend, request, limits, verdict));
 }
 
 enum ra_store_status ra_request_count_try(ra_store *store, const uint8_t *requester,
@@ -64,8 +65,9 @@ enum ra_store_status ra_request_count_try(ra_store *store, const uint8_t *reques
 {
     if (!requester_valid(requester_size) || now < 0)
         return RA_STORE_ARGUMENT;
-    return store->ops->request_count_try(store->backend, requester, requester_size, now,
-                                         store->window);
+    return ra_store_counted(store,
+                            store->ops->request_count_try(store->backend, requester, requester_size,
+                                                          now, store->window));
 }
 
 enum ra_store_status ra_request_tries(ra_store *store, const uint8_t *requester,
@@ -81,8 +83,9 @@ enum ra_store_status ra_request_tries(ra_store *store, const uint8_t *requester,
     store->window = limits->window;
     if (limits->max_requests == 0)
         return RA_STORE_OK;
-    status = store->ops->request_tries(store->backend, requester, requester_size,
-                                       now - limits->window, &count);
+    status =
+        ra_store_counted(store, store->ops->request_tries(store->backend, requester, requester_size,
+                                                          now - limits->window, &count));
     if (status == RA_STORE_OK)
         *too_many = count >= (int64_t)limits->max_requests;
     return status;
@@ -99,8 +102,8 @@ enum ra_store_status ra_request_each(ra_store *store, enum ra_request_state stat
     for (;;) {
         struct ra_request request = {0};
         uint8_t *octets = NULL;
-        enum ra_store_status status =
-            store->ops->request_next(store->backend, state, &after, &request, &octets);
+        enum ra_store_status status = ra_store_counted(
+            store, store->ops->request_next(store->backend, state, &after, &request, &octets));
         bool more = status == RA_STORE_OK && each(arg, &request);
 
         OPENSSL_free(octets);
@@ -117,36 +120,37 @@ enum ra_store_status ra_request_finish(ra_store *store, const uint8_t hash[32],
     if ((state != RA_REQUEST_READY && state != RA_REQUEST_FAILED) ||
         strlen(detail) >= sizeof((struct ra_request *)NULL)->detail)
         return RA_STORE_ARGUMENT;
-    return store->ops->request_finish(store->backend, hash, state, detail);
+    return ra_store_counted(store, store->ops->request_finish(store->backend, hash, state, detail));
 }
 
 enum ra_store_status ra_request_find(ra_store *store, const uint8_t request_hash[8],
                                      enum ra_request_state *state, uint8_t requester[48],
                                      size_t *requester_size)
 {
-    return store->ops->request_find(store->backend, request_hash, state, requester, requester_size);
+    return ra_store_counted(store, store->ops->request_find(store->backend, request_hash, state,
+                                                            requester, requester_size));
 }
 
 enum ra_store_status ra_eca_add(ra_store *store, const uint8_t hashedid8[8], const char *comment)
 {
     if (strlen(comment) > ECA_COMMENT_MAX)
         return RA_STORE_ARGUMENT;
-    return store->ops->eca_add(store->backend, hashedid8, comment);
+    return ra_store_counted(store, store->ops->eca_add(store->backend, hashedid8, comment));
 }
 
 enum ra_store_status ra_eca_remove(ra_store *store, const uint8_t hashedid8[8])
 {
-    return store->ops->eca_remove(store->backend, hashedid8);
+    return ra_store_counted(store, store->ops->eca_remove(store->backend, hashedid8));
 }
 
 enum ra_store_status
 ra_eca_each(ra_store *store,
             bool (*each)(void *arg, const uint8_t hashedid8[8], const char *comment), void *arg)
 {
-    return store->ops->eca_each(store->backend, each, arg);
+    return ra_store_counted(store, store->ops->eca_each(store->backend, each, arg));
 }
 
 enum ra_store_status ra_eca_check(ra_store *store, const uint8_t hashedid8[8])
 {
-    return store->ops->eca_check(store->backend, hashedid8);
+    return ra_store_counted(store, store->ops->eca_check(store->backend, hashedid8));
 }

@@ -52,6 +52,7 @@ static void removed_and_put_back(void)
     p11_ctx *ctxs[2] = {fault_ctx(quick), fault_ctx(patient)};
     p11_key *keys[2] = {NULL, NULL};
     p11_objects *objects = NULL;
+    struct p11_stats before, after;
     pthread_t thread;
     double begin;
 
@@ -59,16 +60,24 @@ static void removed_and_put_back(void)
         assert_int_equal(
             p11_key_open_uri(ctxs[i], "pkcs11:token=lab;object=key", NULL, NULL, &keys[i]), P11_OK);
     fault_signs(keys[0]);
+    p11_ctx_stats(ctxs[0], &before);
     take_token_out();
     begin = fault_seconds();
     assert_int_equal(fault_refused(keys[0]), P11_E_DEADLINE);
     assert_true(fault_seconds() - begin < 0.5 + SLACK);
     assert_non_null(strstr(lab_error, "CKR_TOKEN_NOT_PRESENT"));
+    p11_ctx_stats(ctxs[0], &after);
+    assert_int_equal(after.failed_recoveries, before.failed_recoveries + 1);
+    assert_int_equal(after.recoveries, before.recoveries);
+    assert_true(after.work[P11_WORK_SIGN].errors + after.work[P11_WORK_OTHER].errors >
+                before.work[P11_WORK_SIGN].errors + before.work[P11_WORK_OTHER].errors);
     assert_int_equal(p11_find(ctxs[0], "pkcs11:token=lab", P11_ANY, NULL, NULL, &objects),
                      P11_E_NO_TOKEN);
     lab_last_error();
     atomic_store(&fault_state->away, 0);
     fault_signs(keys[0]);
+    p11_ctx_stats(ctxs[0], &after);
+    assert_int_equal(after.recoveries, before.recoveries + 1);
     /* Back within the deadline: one slow signature. */
     take_token_out();
     assert_int_equal(pthread_create(&thread, NULL, put_back_later, NULL), 0);
@@ -124,6 +133,7 @@ static void begin_stuck(struct stuck *stuck, pthread_t *thread)
 static void test_stuck_call(void **state)
 {
     p11_ctx *ctx = fault_ctx(quick);
+    struct p11_stats before, while_stuck, after;
     struct stuck stuck = {0};
     pthread_t thread;
     char *text;
@@ -135,6 +145,7 @@ static void test_stuck_call(void **state)
     assert_int_equal(p11_key_open_uri(ctx, "pkcs11:token=lab;object=key", NULL, NULL, &stuck.key),
                      P11_OK);
     fault_signs(stuck.key);
+    p11_ctx_stats(ctx, &before);
     fault_capture();
     begin_stuck(&stuck, &thread);
     begin = fault_seconds();
@@ -146,6 +157,7 @@ static void test_stuck_call(void **state)
     fault_signs(stuck.key);
     fault_signs(stuck.key); /* said once */
     text = strdup(fault_captured());
+    p11_ctx_stats(ctx, &while_stuck);
     assert_false(atomic_load(&stuck.done));
     /* A fork waits for it until the deadline, and no longer. */
     begin = fault_seconds();
@@ -159,6 +171,17 @@ static void test_stuck_call(void **state)
     fault_release();
     assert_int_equal(status, 0);
     assert_int_equal(stuck.status, P11_OK);
+    p11_ctx_stats(ctx, &after);
+    assert_int_equal(before.stuck, 0);
+    assert_int_equal(while_stuck.stuck, 1);
+    assert_int_equal(while_stuck.inside, 1);
+    assert_int_equal(while_stuck.late, before.late + 1);
+    assert_int_equal(while_stuck.sessions, while_stuck.idle + 1);
+    assert_int_equal(after.stuck, 0);
+    assert_int_equal(after.late, while_stuck.late);
+    /* The stuck one is the only one that took a second. */
+    assert_int_equal(after.work[P11_WORK_SIGN].calls - after.work[P11_WORK_SIGN].within[6],
+                     before.work[P11_WORK_SIGN].calls - before.work[P11_WORK_SIGN].within[6] + 1);
     assert_non_null(
         strstr(text, "C_Sign has not returned within the deadline of 500 ms (1 so far)"));
     assert_null(strstr(strstr(text, "has not returned") + 1, "has not returned"));

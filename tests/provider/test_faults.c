@@ -467,6 +467,75 @@ static void threads_verify_with_one_key(void **state)
     EVP_MD_CTX_free(ctx);
 }
 
+/* ---- what a server can learn of the token ---- */
+
+static uint64_t figure(const struct fixture *fixture, const char *name)
+{
+    uint64_t value = UINT64_MAX;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_uint64(name, &value), OSSL_PARAM_construct_end()};
+
+    assert_int_equal(OSSL_PROVIDER_get_params(fixture->world.second, params), 1);
+    assert_true(OSSL_PARAM_modified(&params[0]));
+    return value;
+}
+
+/* Every parameter that is offered is answered, alone and with the others. */
+static void every_figure_is_answered(void **state)
+{
+    const struct fixture *fixture = *state;
+    const OSSL_PARAM *offered = OSSL_PROVIDER_gettable_params(fixture->world.second);
+    OSSL_PARAM params[100];
+    uint64_t values[100];
+    size_t count = 0;
+
+    for (; offered->key != NULL; offered++) {
+        if (strncmp(offered->key, "dot2hsm-", 8) != 0)
+            continue;
+        assert_true(count < 99);
+        values[count] = UINT64_MAX;
+        params[count] = OSSL_PARAM_construct_uint64(offered->key, &values[count]);
+        assert_true(figure(fixture, offered->key) != UINT64_MAX);
+        count++;
+    }
+    assert_int_equal(count, 5 * 12 + 7);
+    params[count] = OSSL_PARAM_construct_end();
+    assert_int_equal(OSSL_PROVIDER_get_params(fixture->world.second, params), 1);
+    for (size_t i = 0; i < count; i++)
+        assert_true(values[i] != UINT64_MAX);
+    values[0] = 7;
+    params[0] = OSSL_PARAM_construct_uint64("dot2hsm-sign-within-2ms", &values[0]);
+    params[1] = OSSL_PARAM_construct_end();
+    assert_int_equal(OSSL_PROVIDER_get_params(fixture->world.second, params), 1);
+    assert_int_equal(values[0], 7); /* not one of them: left alone */
+}
+
+static void figures_count_what_is_done(void **state)
+{
+    const struct fixture *fixture = *state;
+    uint64_t signs_before = figure(fixture, "dot2hsm-sign-calls");
+    uint64_t derives = figure(fixture, "dot2hsm-derive-calls");
+    uint64_t errors = figure(fixture, "dot2hsm-sign-errors");
+    uint64_t time = figure(fixture, "dot2hsm-sign-microseconds");
+    uint8_t secret[32];
+
+    for (int i = 0; i < 20; i++)
+        assert_true(signs(fixture, fixture->sign, NULL, 160));
+    assert_int_equal(figure(fixture, "dot2hsm-sign-calls"), signs_before + 20);
+    assert_int_equal(figure(fixture, "dot2hsm-sign-errors"), errors);
+    assert_true(figure(fixture, "dot2hsm-sign-microseconds") > time);
+    assert_true(figure(fixture, "dot2hsm-sign-within-10000ms") >= signs_before + 20);
+    assert_true(figure(fixture, "dot2hsm-sign-within-1ms") <=
+                figure(fixture, "dot2hsm-sign-within-3ms"));
+    assert_true(derive(fixture, fixture->derive, fixture->software, NULL, secret, 32) > 0);
+    assert_int_equal(figure(fixture, "dot2hsm-derive-calls"), derives + 1);
+    assert_true(figure(fixture, "dot2hsm-session-calls") > 0);
+    assert_true(figure(fixture, "dot2hsm-generate-calls") >= 2);
+    assert_true(figure(fixture, "dot2hsm-sessions") >= 1);
+    assert_int_equal(figure(fixture, "dot2hsm-sessions"), figure(fixture, "dot2hsm-idle-sessions"));
+    assert_int_equal(figure(fixture, "dot2hsm-inside"), 0);
+    assert_int_equal(figure(fixture, "dot2hsm-stuck"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +543,8 @@ int main(void)
         cmocka_unit_test(derivations_imports_and_opens_leave_no_object),
         cmocka_unit_test(the_kdf_agrees_with_the_default_providers),
         cmocka_unit_test(threads_verify_with_one_key),
+        cmocka_unit_test(every_figure_is_answered),
+        cmocka_unit_test(figures_count_what_is_done),
     };
 
     return cmocka_run_group_tests_name("provider/faults", tests, set_up, tear_down);
