@@ -32,6 +32,10 @@ static const struct app_conf_key known[] = {
     {"ra", "stage"},
     {"ra", "on-auth-failure"},
     {"ra", "log"},
+    {"ra", "log-format"},
+    {"ra", "metrics-address"},
+    {"ra", "metrics-port"},
+    {"ra", "metrics-port-file"},
     {"ra", "max-header"},
     {"ra", "max-headers"},
     {"ra", "max-body"},
@@ -174,6 +178,21 @@ static void read_crl(struct ra_app_reader *reader, struct ra_app_config *config)
     ERR_clear_error();
 }
 
+static void read_metrics(struct ra_app_reader *reader, struct ra_app_config *config)
+{
+    const char *address = ra_app_get(reader, "metrics-address");
+
+    config->metrics = ra_app_get(reader, "metrics-port") != NULL;
+    config->metrics_port = (uint16_t)ra_app_number(reader, "metrics-port", 0, 65535, 0);
+    config->metrics_address = address == NULL ? "127.0.0.1" : address;
+    config->metrics_port_file = ra_app_get(reader, "metrics-port-file");
+    if (!config->metrics && (address != NULL || config->metrics_port_file != NULL)) {
+        app_error("%s: [ra]: metrics-address and metrics-port-file need metrics-port",
+                  reader->path);
+        reader->failed = true;
+    }
+}
+
 static void read_keys(struct ra_app_reader *reader, struct ra_app_config *config)
 {
     STACK_OF(OPENSSL_CSTRING) *sections = NCONF_get_section_names(reader->conf);
@@ -225,6 +244,7 @@ int ra_app_config_load(const char *path, struct ra_app_config *config)
                           : DOT2_BALLOTS_121;
     config->store = ra_app_require(&reader, "store");
     config->log = ra_app_get(&reader, "log");
+    config->log_json = ra_app_one_of(&reader, "log-format", "text", "json") == 1;
     config->port_file = ra_app_get(&reader, "port-file");
     config->pid_file = ra_app_get(&reader, "pid-file");
     config->server.address = ra_app_get(&reader, "address");
@@ -242,6 +262,7 @@ int ra_app_config_load(const char *path, struct ra_app_config *config)
         config->server.paths[paths[i].route] = ra_app_get(&reader, paths[i].key);
     read_provision(&reader, config);
     read_crl(&reader, config);
+    read_metrics(&reader, config);
     read_keys(&reader, config);
     if (reader.failed) {
         ra_app_config_clear(config);

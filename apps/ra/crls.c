@@ -171,7 +171,7 @@ void ra_app_crls_look(struct ra_app_crls *crls, dot2_trust *trust)
         if (read_file(crls->files[i].path, crls->ballots, trust, text, sizeof text))
             changed = true;
         else
-            ra_app_say(LOG_ERR, "event=crl_not_used detail=\"%s\"", text);
+            ra_app_say_text(LOG_ERR, "event=crl_not_used", "detail", text);
     }
     if (changed)
         say_lists(trust);

@@ -50,7 +50,8 @@ struct program {
         ra_server *server;
         pthread_t thread;
         bool running;
-    } ra, crl; /* crl.server NULL: not served */
+    } ra, crl;                      /* crl.server NULL: not served */
+    struct ra_app_metrics *metrics; /* NULL: not served */
     sigset_t signals;
 };
 
@@ -59,8 +60,8 @@ static void on_libevent(int severity, const char *message)
 {
     static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR};
 
-    ra_app_say(severity >= 0 && severity < 4 ? priorities[severity] : LOG_ERR,
-               "event=libevent detail=\"%s\"", message);
+    ra_app_say_text(severity >= 0 && severity < 4 ? priorities[severity] : LOG_ERR,
+                    "event=libevent", "detail", message);
 }
 
 /* The key and the certificate: an enum app_exit. */
@@ -165,7 +166,7 @@ static void reload(struct program *program)
     if (ra_server_set_keys(program->ra.server, keys, text, sizeof text) != 0 ||
         ra_server_set_files(program->ra.server, config.server.policy_file, config.server.chain_file,
                             text, sizeof text) != 0) {
-        ra_app_say(LOG_ERR, "event=not_reloaded detail=\"%s\"", text);
+        ra_app_say_text(LOG_ERR, "event=not_reloaded", "detail", text);
         goto out;
     }
     ra_server_set_trust(program->ra.server, trust);
@@ -179,6 +180,7 @@ static void reload(struct program *program)
     program->policy = policy;
     policy = policy_before;
     use_policy(program);
+    ra_app_metrics_certificates(program->metrics, tls, keys);
     ra_app_say(LOG_NOTICE, "event=reloaded tls_key=\"%s\"", config.tls_key);
 out:
     ra_keys_free(keys);
@@ -233,6 +235,20 @@ static void service_join(struct service *service)
     service->running = false;
 }
 
+static int start_metrics(struct program *program)
+{
+    ra_server *const servers[] = {program->ra.server, program->crl.server};
+    int code =
+        ra_app_metrics_start(&program->config, program->libctx, servers, 2, &program->metrics);
+
+    if (code != APP_OK || program->metrics == NULL)
+        return code;
+    ra_app_metrics_certificates(program->metrics, program->tls, program->keys);
+    ra_app_say(LOG_NOTICE, "event=started service=metrics port=%u",
+               ra_app_metrics_port(program->metrics));
+    return write_number(program->config.metrics_port_file, ra_app_metrics_port(program->metrics));
+}
+
 static int start_all(struct program *program)
 {
     struct ra_app_config *config = &program->config;
@@ -255,6 +271,8 @@ static int start_all(struct program *program)
         code = write_number(config->crl_port_file, ra_server_port(program->crl.server));
     }
     if (code == APP_OK)
+        code = start_metrics(program);
+    if (code == APP_OK)
         code = write_number(config->pid_file, (unsigned long)getpid());
     if (code == APP_OK)
         code = write_number(config->port_file, ra_server_port(program->ra.server));
@@ -264,7 +282,8 @@ static int start_all(struct program *program)
 static int serve(struct program *program)
 {
     struct ra_app_config *config = &program->config;
-    const char *const files[] = {config->port_file, config->pid_file, config->crl_port_file};
+    const char *const files[] = {config->port_file, config->pid_file, config->crl_port_file,
+                                 config->metrics_port_file};
     const struct timespec pause = {.tv_sec = 1};
     int signal_number = 0, code = start_all(program);
 
@@ -308,6 +327,7 @@ static void harden(void)
 
 static void close_all(struct program *program)
 {
+    ra_app_metrics_stop(program->metrics);
     ra_server_free(program->crl.server);
     ra_server_free(program->ra.server);
     ra_app_crls_clear(&program->crls);
@@ -370,7 +390,7 @@ int main(int argc, char **argv)
 
     code = ra_app_config_load(program.path, &program.config);
     if (code == APP_OK && !check_file)
-        code = ra_app_log_open(program.config.log);
+        code = ra_app_log_open(program.config.log, program.config.log_json);
     if (code == APP_OK && !check_file)
         code = open_all(&program);
     if (code == APP_OK && check)

@@ -78,7 +78,7 @@ bool ra_app_policy_look(struct ra_app_policy *policy)
         return false;
     if (!read_file(policy->path, &values, text, sizeof text)) {
         if (!policy->failed)
-            ra_app_say(LOG_ERR, "event=policy_not_used detail=\"%s\"", text);
+            ra_app_say_text(LOG_ERR, "event=policy_not_used", "detail", text);
         policy->failed = true;
         return false;
     }

@@ -6,6 +6,8 @@
  * crls.c    the CRLs, read anew when their files change
  * policy.c  limits that the policy file sets
  * log.c     where lines go
+ * log_json.c  lines as JSON
+ * metrics.c figures for an operator's monitoring
  * main.c    start, signals, end
  */
 #ifndef DOT2HSM_APPS_RA_RA_APP_H
@@ -34,6 +36,10 @@ struct ra_app_config {
     const char *crl_files;              /* a list of files; NULL: none */
     enum dot2_ballots ballots;          /* in them */
     const char *store, *log, *port_file, *pid_file;
+    bool log_json;
+    bool metrics; /* are served */
+    const char *metrics_address, *metrics_port_file;
+    uint16_t metrics_port;
     struct ra_server_config server;
     bool policy_limits;          /* of server.policy_file, which is not NULL then */
     struct ra_server_config crl; /* crl.crl_file NULL: no such service */
@@ -111,12 +117,34 @@ int ra_app_policy_open(struct ra_app_policy *policy, const struct ra_app_config 
 bool ra_app_policy_look(struct ra_app_policy *policy);
 void ra_app_policy_clear(struct ra_app_policy *policy);
 
+/* ---- metrics.c ---- */
+
+struct ra_app_metrics;
+/*
+ * Serves the figures of these servers (NULL among them: none) and of the provider, if that is
+ * configured; *metrics is NULL otherwise. An enum app_exit, said on stderr.
+ */
+int ra_app_metrics_start(const struct ra_app_config *config, OSSL_LIB_CTX *libctx,
+                         ra_server *const *servers, size_t count, struct ra_app_metrics **metrics);
+uint16_t ra_app_metrics_port(const struct ra_app_metrics *metrics);
+/* The certificates whose ends are told; metrics and keys may be NULL. */
+void ra_app_metrics_certificates(struct ra_app_metrics *metrics, SSL_CTX *tls, const ra_keys *keys);
+/* Before the servers are freed. */
+void ra_app_metrics_stop(struct ra_app_metrics *metrics);
+
+/* ---- log.c, log_json.c ---- */
+
 /* Where lines go: "stderr", "syslog" or a file, which is opened anew by ra_app_log_reopen(). */
-int ra_app_log_open(const char *where);
+int ra_app_log_open(const char *where, bool json);
 void ra_app_log_reopen(void);
 void ra_app_log_close(void);
 ra_log_fn ra_app_log;
 /* The same for a line of the program itself, in printf form. */
 void ra_app_say(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same with one more pair, whose value may have any octets. */
+void ra_app_say_text(int priority, const char *line, const char *key, const char *value);
+/* A line of pairs as a JSON object with a time and a level; false if text has no room. */
+bool ra_app_log_json(const char *when, const char *level, const char *line, char *text,
+                     size_t room);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * log.h: lines of key=value pairs for the operator. Private to protocol/ra.
+ * log.h: lines of key=value pairs for the operator. For protocol/ra and its program.
  *
  * A value that is not a plain word stands in double quotes; quotes, backslashes and everything that
  * is not printable ASCII is written as \xNN, so that what a peer sends cannot forge a line.
