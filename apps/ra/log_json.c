@@ -52,7 +52,7 @@ static void put_quoted(struct json_text *json, const char **at)
         int high = p[0] == '\\' && p[1] == 'x' ? digit(p[2]) : -1;
         int low = high < 0 ? -1 : digit(p[3]);
 
-        put_character(json, low < 0 ? (unsigned char)*p : (unsigned char)(high << 4 | low));
+        put_character(json, (unsigned char)(low < 0 ? *p : high << 4 | low));
         p += low < 0 ? 1 : 4;
     }
     *at = *p == '"' ? p + 1 : p;
