@@ -294,3 +294,31 @@ void *generate(coer_arena *arena, const asn_TYPE_descriptor_t *descriptor, uint6
     }
     return generator.has_failed ? NULL : value;
 }
+
+bool generate_member_of(coer_arena *arena, const struct coer_member *member, void *structure,
+                        uint64_t seed)
+{
+    struct generator generator = {.arena = arena, .state = seed, .depth = DEPTH_FULL};
+
+    if (!member->is_pointer) {
+        memset((uint8_t *)structure + member->offset, 0, member->type->size);
+    }
+    generate_member(&generator, member, structure);
+    return !generator.has_failed;
+}
+
+bool generate_absent(coer_arena *arena, const asn_TYPE_descriptor_t *descriptor, void *sequence)
+{
+    const struct coer_type *type = coer_type_find(descriptor);
+
+    for (size_t i = 0; i < type->member_count; i++) {
+        const struct coer_member *member = &type->members[i];
+
+        if (member->is_optional && member->is_pointer &&
+            coer_member_value(member, sequence) == NULL &&
+            !generate_member_of(arena, member, sequence, i + 1)) {
+            return false;
+        }
+    }
+    return true;
+}

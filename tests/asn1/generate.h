@@ -10,4 +10,13 @@
  */
 void *generate(coer_arena *arena, const asn_TYPE_descriptor_t *type, uint64_t seed);
 
+struct coer_member;
+/* The same for one member of a structure (the number of an alternative is the caller's to set), as
+ * short as its type allows. False if there is no memory. */
+bool generate_member_of(coer_arena *arena, const struct coer_member *member, void *structure,
+                        uint64_t seed);
+
+/* Gives every OPTIONAL component of a SEQUENCE that is absent a value, in the same way. */
+bool generate_absent(coer_arena *arena, const asn_TYPE_descriptor_t *type, void *sequence);
+
 #endif
