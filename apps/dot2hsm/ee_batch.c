@@ -10,18 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
-#include <zip.h>
 
 #include "apps/dot2hsm/ee_assemble.h"
+#include "apps/dot2hsm/ee_zip.h"
 #include "apps/dot2hsm/support.h"
 #include "apps/dot2hsm/token.h"
 
-#define ENTRY_MAX 65536u
 /* Entries that have an extension are skipped, and are counted here. */
 #define ENTRIES_MAX (2 * DEVICE_BATCH_MAX)
 #define NEW_BATCH "batch.new"
@@ -30,58 +28,6 @@ const char *device_batch_name(const struct device_batch *batch, char name[64])
 {
     snprintf(name, 64, "%s-%s-%" PRIX32, device_kind_info(batch->kind)->name, batch->id, batch->i);
     return name;
-}
-
-/* ---- the zip file ---- */
-
-/* 1 to 8 hexadecimal digits up to end. */
-static bool read_hex(const char *text, char end, uint32_t *value)
-{
-    size_t length = strspn(text, "0123456789abcdefABCDEF");
-
-    if (length < 1 || length > 8 || text[length] != end)
-        return false;
-    *value = (uint32_t)strtoul(text, NULL, 16);
-    return true;
-}
-
-/* X_Y: i and j; or, for an identification certificate, the hash of the request and i. */
-static bool read_name(const struct device_batch *wanted, const char *hash, const char *name,
-                      uint32_t *j)
-{
-    const char *line = strchr(name, '_');
-    uint32_t i = 0;
-
-    if (line == NULL)
-        return false;
-    *j = 0;
-    if (wanted->kind == DEVICE_PSEUDONYM)
-        return read_hex(name, '_', &i) && i == wanted->i && read_hex(line + 1, '\0', j) &&
-               *j < DEVICE_BATCH_MAX;
-    return (size_t)(line - name) == strlen(hash) && strncasecmp(name, hash, strlen(hash)) == 0 &&
-           read_hex(line + 1, '\0', &i) && i == wanted->i;
-}
-
-static int read_entry(zip_t *zip, zip_uint64_t index, const zip_stat_t *about, uint8_t **octets)
-{
-    zip_file_t *file = NULL;
-    int code = APP_REFUSED;
-
-    if ((about->valid & ZIP_STAT_SIZE) == 0 || about->size == 0 || about->size > ENTRY_MAX) {
-        app_error("an entry of the zip file is empty or too large");
-        return APP_REFUSED;
-    }
-    *octets = OPENSSL_malloc((size_t)about->size);
-    file = zip_fopen_index(zip, index, 0);
-    if (*octets != NULL && file != NULL &&
-        zip_fread(file, *octets, about->size) == (zip_int64_t)about->size)
-        code = APP_OK;
-    /* The CRC is compared when the entry is read to its end. */
-    if (file != NULL && zip_fclose(file) != 0)
-        code = APP_REFUSED;
-    if (code != APP_OK)
-        app_error("an entry of the zip file cannot be read, or is damaged");
-    return code;
 }
 
 /* ---- one certificate ---- */
@@ -232,46 +178,41 @@ static int one_cert(struct work *work, uint32_t j, const uint8_t *octets, size_t
 
 static int one_entry(struct work *work, zip_t *zip, zip_uint64_t index, const char *hash)
 {
-    zip_stat_t about;
+    const char *name = zip_get_name(zip, index, 0);
     uint8_t *octets = NULL;
+    size_t size = 0;
     uint32_t j = 0;
     int code;
 
-    if (zip_stat_index(zip, index, 0, &about) != 0 || (about.valid & ZIP_STAT_NAME) == 0) {
+    if (name == NULL) {
         app_error("an entry of the zip file cannot be read");
         return APP_REFUSED;
     }
-    if (strchr(about.name, '.') != NULL)
+    if (strchr(name, '.') != NULL)
         return APP_OK;
-    if (!read_name(work->wanted, hash, about.name, &j) || work->has[j]) {
+    if (!device_zip_name(work->wanted, hash, name, &j) || work->has[j]) {
         app_error("the zip file has an entry that does not belong into it");
         return APP_REFUSED;
     }
     work->has[j] = true;
-    code = read_entry(zip, index, &about, &octets);
+    code = device_zip_read(zip, index, &octets, &size);
     if (code == APP_OK)
-        code = one_cert(work, j, octets, (size_t)about.size);
+        code = one_cert(work, j, octets, size);
     OPENSSL_free(octets);
     return code;
 }
 
 static int all_entries(struct work *work, const char *path, const char *hash)
 {
-    int error = 0, code = APP_OK;
-    zip_t *zip = zip_open(path, ZIP_RDONLY | ZIP_CHECKCONS, &error);
-    zip_int64_t count;
+    zip_t *zip = NULL;
+    zip_uint64_t count;
+    int code = device_zip_open(path, ENTRIES_MAX, &zip);
 
-    if (zip == NULL) {
-        app_error("what the RA gave is no zip file");
-        return APP_REFUSED;
-    }
-    count = zip_get_num_entries(zip, 0);
-    if (count < 1 || count > ENTRIES_MAX) {
-        app_error("the zip file has no entries, or too many");
-        code = APP_REFUSED;
-    }
-    for (zip_int64_t i = 0; code == APP_OK && i < count; i++)
-        code = one_entry(work, zip, (zip_uint64_t)i, hash);
+    if (code != APP_OK)
+        return code;
+    count = (zip_uint64_t)zip_get_num_entries(zip, 0);
+    for (zip_uint64_t i = 0; code == APP_OK && i < count; i++)
+        code = one_entry(work, zip, i, hash);
     zip_discard(zip);
     if (code == APP_OK && work->batch->count == 0) {
         app_error("the zip file has no certificates");
@@ -400,7 +341,8 @@ int device_batch_list(const struct device *device, const struct device_batch *ba
     while (directory != NULL && *count < DEVICE_BATCH_MAX && (entry = readdir(directory)) != NULL) {
         const char *end = strchr(entry->d_name, '.');
 
-        if (end != NULL && strcmp(end, ".oer") == 0 && read_hex(entry->d_name, '.', &list[*count]))
+        if (end != NULL && strcmp(end, ".oer") == 0 &&
+            device_zip_hex(entry->d_name, '.', &list[*count]))
             ++*count;
     }
     if (directory != NULL)

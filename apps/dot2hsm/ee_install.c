@@ -5,62 +5,11 @@
 #include <unistd.h>
 
 #include <openssl/crypto.h>
-#include <zip.h>
 
 #include "apps/dot2hsm/ee_assemble.h"
+#include "apps/dot2hsm/ee_zip.h"
 #include "apps/dot2hsm/support.h"
 #include "pkcs11/p11.h"
-
-#define ENTRY_MAX 65536u
-
-/* Exactly one entry, named by the hash of the request, without an extension (protocol 1.3). */
-static int read_entry(zip_t *zip, const char *hash, uint8_t **octets, size_t *size)
-{
-    zip_file_t *file = NULL;
-    zip_stat_t about;
-    int code = APP_REFUSED;
-
-    if (zip_get_num_entries(zip, 0) != 1 || zip_stat_index(zip, 0, 0, &about) != 0 ||
-        (about.valid & (ZIP_STAT_NAME | ZIP_STAT_SIZE)) != (ZIP_STAT_NAME | ZIP_STAT_SIZE) ||
-        strcasecmp(about.name, hash) != 0) {
-        app_error("the zip file has not the one entry %s", hash);
-        return APP_REFUSED;
-    }
-    if (about.size == 0 || about.size > ENTRY_MAX) {
-        app_error("the entry of the zip file is empty or too large");
-        return APP_REFUSED;
-    }
-    *octets = OPENSSL_malloc((size_t)about.size);
-    file = zip_fopen_index(zip, 0, 0);
-    if (*octets == NULL || file == NULL ||
-        zip_fread(file, *octets, about.size) != (zip_int64_t)about.size) {
-        app_error("the entry of the zip file cannot be read");
-        goto out;
-    }
-    *size = (size_t)about.size;
-    code = APP_OK;
-out:
-    /* The CRC is compared when the entry is read to its end. */
-    if (file != NULL && zip_fclose(file) != 0 && code == APP_OK) {
-        app_error("the entry of the zip file is damaged");
-        code = APP_REFUSED;
-    }
-    return code;
-}
-
-static int unzip(const char *path, const char *hash, uint8_t **octets, size_t *size)
-{
-    int error = 0, code;
-    zip_t *zip = zip_open(path, ZIP_RDONLY | ZIP_CHECKCONS, &error);
-
-    if (zip == NULL) {
-        app_error("what the RA gave is no zip file");
-        return APP_REFUSED;
-    }
-    code = read_entry(zip, hash, octets, size);
-    zip_discard(zip);
-    return code;
-}
 
 /* d = e k + s for an implicit certificate, which no token can make. */
 static int reconstruct(struct device *device, const struct scms_cert_response *response,
@@ -195,7 +144,8 @@ int device_install(struct device *device, const char *zip, const char *hash)
     uint8_t *octets = NULL;
     uint32_t now = 0;
     size_t size = 0;
-    int code = unzip(zip, hash, &octets, &size);
+    /* Exactly one entry, named by the hash of the request, without an extension (protocol 1.3). */
+    int code = device_zip_read_only(zip, hash, &octets, &size);
 
     unlink(zip);
     if (code == APP_OK)

@@ -89,7 +89,7 @@ zip=$(ls "$store/${hash^^}"_*.zip | head -n 1)
 cp "$zip" "$work/good.zip"
 rm -f "$(ls "$store/${hash^^}"_*.zip | tail -n 1)" # the batch of the next period comes later
 cat >"$work/forge.py" <<'END'
-import sys, zipfile
+import sys, zipfile, zlib
 how, source, target = sys.argv[1:]
 entries = [(i.filename, zipfile.ZipFile(source).read(i)) for i in zipfile.ZipFile(source).infolist()]
 name, octets = entries[0]
@@ -110,10 +110,15 @@ forged = {
     "none": [(name + ".txt", octets)],
     "altered": [(name, bytes(flipped))] + entries[1:],
     "cut": [(name, octets[:-1])],
+    "damaged": entries,
 }[how]
 with zipfile.ZipFile(target, "w") as z:
     for n, o in forged:
         z.writestr(n, o)
+if how == "damaged":  # the octets are right, the CRC beside them is not
+    crc = zlib.crc32(octets).to_bytes(4, "little")
+    file = open(target, "rb").read()
+    open(target, "wb").write(file.replace(crc, bytes([crc[0] ^ 1]) + crc[1:]))
 END
 bad() { # HOW TEXT
     python3 "$work/forge.py" "$1" "$work/good.zip" "$zip"
@@ -137,6 +142,7 @@ if [ "$keys" = file ]; then
     bad large "too large"
     bad empty "too large"
     bad none "no certificates"
+    bad damaged "is damaged"
 fi
 bad altered "certificate response"
 bad cut "certificate response"
