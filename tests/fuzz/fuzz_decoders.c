@@ -16,32 +16,11 @@
 #include "protocol/ra/http_range.h"
 #include "protocol/scms/scms.h"
 #include "provider/key_file.h"
+#include "tests/fuzz/fuzz.h"
 
-#define DEMAND(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-typedef void fuzz_decoder_fn(const uint8_t *data, size_t size);
 /* A target is compiled with one of them; the others are there for the other targets. */
 fuzz_decoder_fn fuzz_base64, fuzz_head, fuzz_range, fuzz_cert, fuzz_signed_request, fuzz_encrypted,
     fuzz_key_file, fuzz_crl, fuzz_composite_crl, fuzz_chain_file, fuzz_policy;
-
-static const dot2_crypto *crypto(void)
-{
-    static dot2_crypto *made;
-
-    if (made == NULL) {
-        OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
-
-        OSSL_PROVIDER_set_default_search_path(libctx, getenv("DOT2HSM_MODULES"));
-        DEMAND(OSSL_PROVIDER_load(libctx, "default") != NULL);
-        DEMAND(OSSL_PROVIDER_load(libctx, "dot2hsm") != NULL);
-        DEMAND(dot2_crypto_new(libctx, &made, NULL) == DOT2_OK);
-    }
-    return made;
-}
 
 /* Strict: what is taken is the one encoding of what it gives. */
 void fuzz_base64(const uint8_t *data, size_t size)
@@ -112,12 +91,12 @@ void fuzz_cert(const uint8_t *data, size_t size)
     size_t n = 0, hash_size = 0, count = 0;
     const uint8_t *canonical;
 
-    if (dot2_cert_new(crypto(), data, size, &cert, &error) != DOT2_OK) {
+    if (dot2_cert_new(fuzz_crypto(), data, size, &cert, &error) != DOT2_OK) {
         DEMAND(error.offset <= size && error.detail[sizeof error.detail - 1] == '\0');
         return;
     }
     canonical = dot2_cert_canonical(cert, &n);
-    DEMAND(dot2_cert_new(crypto(), canonical, n, &again, &error) == DOT2_OK);
+    DEMAND(dot2_cert_new(fuzz_crypto(), canonical, n, &again, &error) == DOT2_OK);
     DEMAND(memcmp(dot2_cert_hashedid8(cert), dot2_cert_hashedid8(again), 8) == 0);
     if (dot2_cert_blacklist_hashes(cert, hashes, &hash_size, &count) == DOT2_OK)
         DEMAND(count >= 1 && count <= 2 &&
@@ -134,7 +113,7 @@ void fuzz_signed_request(const uint8_t *data, size_t size)
     size_t name_size = 0;
     uint32_t time32 = 0;
 
-    if (scms_signed_request_parse(crypto(), data, size, true, &request, &error) == DOT2_OK) {
+    if (scms_signed_request_parse(fuzz_crypto(), data, size, true, &request, &error) == DOT2_OK) {
         within((const char *)request.tbs.data, request.tbs.size, data, size);
         if (scms_download_request_parse(request.pdu, &time32, &name, &name_size, &error) ==
             DOT2_OK) {
@@ -284,13 +263,3 @@ void fuzz_policy(const uint8_t *data, size_t size)
             DEMAND(error.detail[sizeof error.detail - 1] == '\0');
     }
 }
-
-#ifdef FUZZ_DECODER
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    FUZZ_DECODER(data, size);
-    return 0;
-}
-#endif
