@@ -39,7 +39,11 @@ static int teardown(void **state)
 static void counts_larger_than_the_input(void **state)
 {
     (void)state;
+    refuse(&asn_DEF_SequenceOfUint8, "04 7FFFFFFF 00", COER_E_COUNT, 0, "SequenceOfUint8");
+    refuse(&asn_DEF_SequenceOfUint8, "04 80000000 00", COER_E_COUNT, 0, "SequenceOfUint8");
     refuse(&asn_DEF_SequenceOfUint8, "04 FFFFFFFF 00", COER_E_COUNT, 0, "SequenceOfUint8");
+    refuse(&asn_DEF_SequenceOfUint8, "05 0100000000 00", COER_E_COUNT, 0, "SequenceOfUint8");
+    refuse(&asn_DEF_SequenceOfUint8, "08 8000000000000000 00", COER_E_COUNT, 0, "SequenceOfUint8");
     refuse(&asn_DEF_SequenceOfUint8, "08 FFFFFFFFFFFFFFFF 00", COER_E_COUNT, 0, "SequenceOfUint8");
     refuse(&asn_DEF_SequenceOfUint8, "09 01FFFFFFFFFFFFFFFF 00", COER_E_COUNT, 0,
            "SequenceOfUint8");
@@ -118,7 +122,8 @@ static void depth_is_limited(void **state)
     assert_int_equal(coer_decode(arena, &asn_DEF_Ieee1609Dot2Data, in, size, &value, &error),
                      COER_E_DEPTH);
     assert_null(value);
-    size = nested(in, 150);
+    /* 1,000 levels: the decoder goes no deeper than the first 32 of them. */
+    size = nested(in, 200);
     assert_int_equal(coer_decode(arena, &asn_DEF_Ieee1609Dot2Data, in, size, &value, &error),
                      COER_E_DEPTH);
     assert_int_equal(error.offset, 6 * 4 + 2);

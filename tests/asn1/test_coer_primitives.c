@@ -244,7 +244,10 @@ static void variable_octet_string_has_the_shortest_length(void **state)
     wrong("Opaque", "82 0080 00", COER_E_LENGTH, 0, "Opaque");
     wrong("Opaque", "80", COER_E_LENGTH, 0, "Opaque");
     wrong("Opaque", "89 010000000000000000", COER_E_LENGTH, 0, "Opaque");
+    wrong("Opaque", "84 7FFFFFFF 00", COER_E_TRUNCATED, 0, "Opaque");
     wrong("Opaque", "84 80000000", COER_E_TRUNCATED, 0, "Opaque");
+    wrong("Opaque", "88 7FFFFFFFFFFFFFFF 00", COER_E_TRUNCATED, 0, "Opaque");
+    wrong("Opaque", "88 8000000000000000 00", COER_E_TRUNCATED, 0, "Opaque");
     wrong("Opaque", "88 FFFFFFFFFFFFFFFF", COER_E_TRUNCATED, 0, "Opaque");
     wrong("Opaque", "84 8000", COER_E_TRUNCATED, 0, "Opaque");
 }

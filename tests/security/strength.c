@@ -258,6 +258,40 @@ static void change_octets(struct run *run)
     free(octets);
 }
 
+/* In place of each octet, for one of them is where a length or a quantity stands. */
+static void claim_sizes(struct run *run)
+{
+    static const struct {
+        const char *name;
+        uint8_t size, octets[10];
+    } claims[] = {
+        {"a length below 2^31", 5, {0x84, 0x7f, 0xff, 0xff, 0xff}},
+        {"a length of 2^31", 5, {0x84, 0x80, 0x00, 0x00, 0x00}},
+        {"a length of 2^32", 6, {0x85, 0x01, 0x00, 0x00, 0x00, 0x00}},
+        {"a length below 2^63", 9, {0x88, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
+        {"a length of 2^63", 9, {0x88, 0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00}},
+        {"a length below 2^64", 9, {0x88, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
+        {"a quantity of 2^31", 5, {0x04, 0x80, 0x00, 0x00, 0x00}},
+        {"a quantity of 2^32", 6, {0x05, 0x01, 0x00, 0x00, 0x00, 0x00}},
+        {"a quantity of 2^63", 9, {0x08, 0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00}},
+    };
+    const struct strength_message *m = run->message;
+    uint8_t *octets = malloc(m->size + sizeof(claims[0].octets));
+    char path[256];
+
+    assert_non_null(octets);
+    for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
+        for (size_t at = 0; at < m->size; at++) {
+            name_place(run, at, path);
+            memcpy(octets, m->octets, at);
+            memcpy(octets + at, claims[i].octets, claims[i].size);
+            memcpy(octets + at + claims[i].size, m->octets + at + 1, m->size - at - 1);
+            try_change(run, octets, m->size - 1 + claims[i].size, path, claims[i].name);
+        }
+    }
+    free(octets);
+}
+
 void strength_check(const struct strength_message *message)
 {
     struct run run = {.message = message, .arena = coer_arena_new()};
@@ -281,6 +315,7 @@ void strength_check(const struct strength_message *message)
         coer_arena_free(arena);
     }
     change_octets(&run);
+    claim_sizes(&run);
     for (size_t i = 0; e != NULL && e[i].path != NULL; i++) {
         if (!run.is_used[i]) {
             print_error("%s: exception not needed: %s: %s\n", message->name, e[i].path,

@@ -37,7 +37,8 @@ struct strength_message {
 /*
  * Fails the running cmocka test, with all that was not noticed, unless the message is accepted and
  * nothing else is: no change of the ASN.1, no flipped bit (one of each octet; all of them under
- * DOT2HSM_LONG), no shorter and no longer message.
+ * DOT2HSM_LONG), no shorter and no longer message, no length or quantity near 2^31, 2^32, 2^63 or
+ * 2^64 at any place.
  */
 void strength_check(const struct strength_message *message);
 
