@@ -16,6 +16,7 @@ static const struct app_conf_key known[] = {
     {"ra", "port"},
     {"ra", "port-file"},
     {"ra", "pid-file"},
+    {"ra", "user"},
     {"ra", "threads"},
     {"ra", "tls-certificate"},
     {"ra", "tls-key"},
@@ -245,6 +246,7 @@ int ra_app_config_load(const char *path, struct ra_app_config *config)
     config->store = ra_app_require(&reader, "store");
     config->log = ra_app_get(&reader, "log");
     config->log_json = ra_app_one_of(&reader, "log-format", "text", "json") == 1;
+    config->user = ra_app_get(&reader, "user");
     config->port_file = ra_app_get(&reader, "port-file");
     config->pid_file = ra_app_get(&reader, "pid-file");
     config->server.address = ra_app_get(&reader, "address");

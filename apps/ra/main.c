@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@ static const char usage[] =
 struct program {
     const char *path; /* of the configuration */
     struct ra_app_config config;
+    struct ra_app_user user;
     OSSL_LIB_CTX *libctx;
     dot2_crypto *crypto;
     EVP_PKEY *key;
@@ -77,11 +79,29 @@ static int open_tls(struct program *program, const struct ra_app_config *config,
     return *tls == NULL ? APP_USAGE : APP_OK;
 }
 
+/* The user's file: SIGHUP opens it again. */
+static int open_log(struct program *program)
+{
+    int code = ra_app_user_enter(&program->user);
+
+    if (code != APP_OK)
+        return code;
+    code = ra_app_log_open(program->config.log, program->config.log_json);
+    ra_app_user_leave(&program->user);
+    return code;
+}
+
 static int open_store(struct program *program)
 {
     char text[400];
+    enum ra_store_status status;
+    int code = ra_app_user_enter(&program->user);
 
-    switch (ra_store_open(program->config.store, true, &program->store, text, sizeof text)) {
+    if (code != APP_OK)
+        return code;
+    status = ra_store_open(program->config.store, true, &program->store, text, sizeof text);
+    ra_app_user_leave(&program->user);
+    switch (status) {
     case RA_STORE_OK:
         return APP_OK;
     case RA_STORE_ARGUMENT:
@@ -203,8 +223,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-static int service_start(struct program *program, const struct ra_server_config *config,
-                         struct service *service)
+static int service_open(struct program *program, const struct ra_server_config *config,
+                        struct service *service)
 {
     char text[400] = "";
 
@@ -214,6 +234,13 @@ static int service_start(struct program *program, const struct ra_server_config 
         app_error("%s", text);
         return APP_UNREACHABLE;
     }
+    return APP_OK;
+}
+
+static int service_start(struct service *service)
+{
+    if (service->server == NULL)
+        return APP_OK;
     if (pthread_create(&service->thread, NULL, run, service) != 0) {
         app_error("no thread can be made");
         return APP_UNREACHABLE;
@@ -249,6 +276,15 @@ static int start_metrics(struct program *program)
     return write_number(program->config.metrics_port_file, ra_app_metrics_port(program->metrics));
 }
 
+/* After this, nothing is done as root; before it, no octet of a peer is read. */
+static int drop_privileges(struct program *program)
+{
+    int code = ra_app_user_become(&program->user);
+
+    return code == APP_OK && program->user.change ? ra_app_user_key(&program->user, program->key)
+                                                  : code;
+}
+
 static int start_all(struct program *program)
 {
     struct ra_app_config *config = &program->config;
@@ -257,14 +293,21 @@ static int start_all(struct program *program)
     config->server.keys = program->keys;
     config->server.provision.max_request_age = program->policy.max_request_age;
     config->server.provision.max_supply = program->policy.max_supply;
-    code = service_start(program, &config->server, &program->ra);
+    code = service_open(program, &config->server, &program->ra);
     if (code == APP_OK && config->crl.crl_file != NULL)
-        code = service_start(program, &config->crl, &program->crl);
+        code = service_open(program, &config->crl, &program->crl);
+    if (code == APP_OK)
+        code = drop_privileges(program);
+    if (code == APP_OK)
+        code = service_start(&program->ra);
+    if (code == APP_OK)
+        code = service_start(&program->crl);
     if (code != APP_OK)
         return code;
-    ra_app_say(LOG_NOTICE, "event=started port=%u tls_key=\"%s\" stage=%s ra_keys=%zu",
+    ra_app_say(LOG_NOTICE, "event=started port=%u tls_key=\"%s\" stage=%s ra_keys=%zu uid=%lu",
                ra_server_port(program->ra.server), config->tls_key,
-               config->server.stage == RA_STAGE_QA ? "QA" : "PROD", config->key_count);
+               config->server.stage == RA_STAGE_QA ? "QA" : "PROD", config->key_count,
+               (unsigned long)geteuid());
     if (program->crl.server != NULL) {
         ra_app_say(LOG_NOTICE, "event=started service=crl port=%u",
                    ra_server_port(program->crl.server));
@@ -276,6 +319,8 @@ static int start_all(struct program *program)
         code = write_number(config->pid_file, (unsigned long)getpid());
     if (code == APP_OK)
         code = write_number(config->port_file, ra_server_port(program->ra.server));
+    if (code == APP_OK)
+        ra_app_notify("READY=1");
     return code;
 }
 
@@ -297,8 +342,10 @@ static int serve(struct program *program)
                 use_policy(program);
         }
     }
-    if (program->ra.running)
+    if (program->ra.running) {
         ra_app_say(LOG_NOTICE, "event=stopping");
+        ra_app_notify("STOPPING=1");
+    }
     service_stop(&program->ra);
     service_stop(&program->crl);
     service_join(&program->ra);
@@ -318,6 +365,11 @@ static void harden(void)
 
     sigaction(SIGPIPE, &ignore, NULL);
     setrlimit(RLIMIT_CORE, &limit);
+    /* No core by way of a pipe either, and no debugger of the same user. */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    /* No program that we run, or that takes us over, gains rights. Threads made later inherit it.
+     */
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     /* A connection is a descriptor: as many as we may have. */
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
@@ -390,9 +442,13 @@ int main(int argc, char **argv)
 
     code = ra_app_config_load(program.path, &program.config);
     if (code == APP_OK && !check_file)
-        code = ra_app_log_open(program.config.log, program.config.log_json);
+        code = ra_app_user_find(program.config.user, &program.user);
+    if (code == APP_OK && !check_file)
+        code = open_log(&program);
     if (code == APP_OK && !check_file)
         code = open_all(&program);
+    if (code == APP_OK && check && !check_file)
+        code = drop_privileges(&program);
     if (code == APP_OK && check)
         puts("ok");
     else if (code == APP_OK)

@@ -8,6 +8,8 @@
  * log.c     where lines go
  * log_json.c  lines as JSON
  * metrics.c figures for an operator's monitoring
+ * user.c    the user that root becomes
+ * notify.c  what systemd is told
  * main.c    start, signals, end
  */
 #ifndef DOT2HSM_APPS_RA_RA_APP_H
@@ -40,6 +42,7 @@ struct ra_app_config {
     bool metrics; /* are served */
     const char *metrics_address, *metrics_port_file;
     uint16_t metrics_port;
+    const char *user; /* NULL: who started the program stays */
     struct ra_server_config server;
     bool policy_limits;          /* of server.policy_file, which is not NULL then */
     struct ra_server_config crl; /* crl.crl_file NULL: no such service */
@@ -116,6 +119,35 @@ int ra_app_policy_open(struct ra_app_policy *policy, const struct ra_app_config 
 /* Reads it again; true if the limits have changed. What cannot be used is logged once. */
 bool ra_app_policy_look(struct ra_app_policy *policy);
 void ra_app_policy_clear(struct ra_app_policy *policy);
+
+/* ---- user.c: each says on stderr what is wrong ---- */
+
+struct ra_app_user {
+    const char *name; /* NULL: nobody was named */
+    uid_t uid;
+    gid_t gid;
+    bool change; /* we are root and have to become this user */
+};
+/*
+ * Looks up the user; name may be NULL. APP_USAGE: unknown, root, or we are neither root nor that
+ * user. The name is not copied.
+ */
+int ra_app_user_find(const char *name, struct ra_app_user *user);
+/*
+ * Files that the server makes and opens again later are to be the user's: between these two they
+ * are. Not with threads of our own.
+ */
+int ra_app_user_enter(const struct ra_app_user *user);
+void ra_app_user_leave(const struct ra_app_user *user);
+/* For good, in all threads: groups, group, user. No way back is made sure of. */
+int ra_app_user_become(const struct ra_app_user *user);
+/* Signs something: a module may need files that root alone may read. APP_UNREACHABLE if not. */
+int ra_app_user_key(const struct ra_app_user *user, EVP_PKEY *key);
+
+/* ---- notify.c ---- */
+
+/* "READY=1", "STOPPING=1": to systemd, if it started us with Type=notify. A failure is logged. */
+void ra_app_notify(const char *state);
 
 /* ---- metrics.c ---- */
 
