@@ -9,24 +9,26 @@
 #   ./demo.sh --remote      as --p11-kit, but through our own p11shimd, which carries ECDH too
 #   ./demo.sh --dir DIR     work in DIR (must not exist) and keep it; default: a temporary directory
 #   ./demo.sh --no-build    run what is in build/release, install nothing
+#   ./demo.sh --installed   run the dot2hsm and dot2hsm-ra of the PATH, install nothing
 #
 # Hooks, for tests: HOOK_PREPARE, HOOK_RUNNING are commands; see the places where they run.
 set -euo pipefail
 cd "$(dirname "$0")"
 . cmake/setup.sh
 
-dir= p11kit= remote= build=1
+dir= p11kit= remote= build=1 installed=
 while [ $# -gt 0 ]; do
     case $1 in
     --p11-kit) p11kit=1 ;;
     --remote) remote=1 ;;
     --no-build) build= ;;
+    --installed) build= installed=1 ;;
     --dir)
         dir=${2:?--dir needs a directory}
         shift
         ;;
     -h | --help)
-        sed -n '2,14s/^# \{0,1\}//p' "$0"
+        sed -n '2,15s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -42,12 +44,24 @@ if [ -n "$p11kit" ] && [ -n "$remote" ]; then
     exit 2
 fi
 
+if [ -n "$installed" ] && [ -n "$remote" ]; then
+    echo "demo.sh: --installed has no p11shimd for --remote" >&2
+    exit 2
+fi
+
 if [ -n "$build" ]; then
     # shellcheck disable=SC2086
     setup_packages $SETUP_BUILD_PACKAGES $SETUP_RUN_PACKAGES
     setup_build release
 fi
-bin=${BUILD_DIR:-$PWD/build/release}/bin
+if [ -n "$installed" ]; then
+    bin=$(dirname "$(command -v dot2hsm-ra)") && command -v dot2hsm >/dev/null || {
+        echo "demo.sh: dot2hsm and dot2hsm-ra are not in the PATH" >&2
+        exit 2
+    }
+else
+    bin=${BUILD_DIR:-$PWD/build/release}/bin
+fi
 
 keep=$dir
 if [ -n "$dir" ]; then

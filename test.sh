@@ -30,7 +30,8 @@ while [ $# -gt 0 ]; do
 done
 
 # shellcheck disable=SC2086
-setup_packages $SETUP_BUILD_PACKAGES $SETUP_RUN_PACKAGES $SETUP_TEST_PACKAGES
+setup_packages $SETUP_BUILD_PACKAGES $SETUP_RUN_PACKAGES $SETUP_TEST_PACKAGES \
+    ${DOT2HSM_LONG:+$SETUP_LONG_PACKAGES}
 
 failed=
 passed=0

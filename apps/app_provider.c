@@ -86,10 +86,8 @@ bool app_provider_find(char path[4096])
     const char *directory = secure_getenv("DOT2HSM_PROVIDER_PATH");
     const char *system = OPENSSL_info(OPENSSL_INFO_MODULES_DIR);
     static const char *const beside[] = {
-        "../lib",
-        "../" DOT2HSM_LIBDIR "/ossl-modules",
-        "../lib/" DOT2HSM_MULTIARCH "/ossl-modules",
-        "../lib/ossl-modules",
+        "../lib", /* of a build */
+        DOT2HSM_PROVIDER_DIR,
     };
     char self[2048];
     char *slash;
@@ -106,7 +104,10 @@ bool app_provider_find(char path[4096])
         if (slash != NULL)
             *slash = '\0';
         for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
-            snprintf(path, 4096, "%s/%s/%s", self, beside[i], MODULE_FILE);
+            if (beside[i][0] == '/')
+                snprintf(path, 4096, "%s/%s", beside[i], MODULE_FILE);
+            else
+                snprintf(path, 4096, "%s/%s/%s", self, beside[i], MODULE_FILE);
             if (access(path, R_OK) == 0)
                 return true;
         }

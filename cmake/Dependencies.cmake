@@ -2,6 +2,17 @@
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto>=3.0)
+# Where OpenSSL looks for providers, below the prefix that we are installed into; -DDOT2HSM_MODULESDIR=
+# with an absolute path puts the provider there, whatever the prefix is.
+pkg_get_variable(openssl_prefix libcrypto prefix)
+pkg_get_variable(openssl_modules libcrypto modulesdir)
+cmake_path(IS_PREFIX openssl_prefix "${openssl_modules}" NORMALIZE below)
+if(below)
+  cmake_path(RELATIVE_PATH openssl_modules BASE_DIRECTORY "${openssl_prefix}")
+else()
+  set(openssl_modules ${CMAKE_INSTALL_LIBDIR}/ossl-modules)
+endif()
+set(DOT2HSM_MODULESDIR ${openssl_modules} CACHE STRING "Where the provider is installed")
 pkg_check_modules(SSL REQUIRED IMPORTED_TARGET libssl>=3.0)
 pkg_check_modules(LIBP11 REQUIRED IMPORTED_TARGET libp11>=0.4.12)
 pkg_check_modules(P11KIT REQUIRED IMPORTED_TARGET p11-kit-1)
