@@ -105,8 +105,11 @@ fi
 lintian --allow-root --fail-on error,warning --suppress-tags maintscript-calls-ldconfig ./*.deb ||
     fail "lintian"
 
-mirror=$(sed -n -e 's/^URIs: *\([^ ]*\).*/\1/p' -e 's/^deb \(\[.*\] \)*\(http[^ ]*\) .*/\2/p' \
-    /etc/apt/sources.list.d/* /etc/apt/sources.list 2>/dev/null | head -n 1)
+# The machine's own mirror, in either form of apt's sources.
+mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list \
+    /etc/apt/sources.list 2>/dev/null |
+    sed -n -e 's/^URIs: *\([^ ]*\).*/\1/p' -e 's/^deb \(\[.*\] \)*\(http[^ ]*\) .*/\2/p' |
+    head -n 1 || true)
 tree=$work/debian
 debootstrap --variant=minbase bookworm "$tree" "${mirror:-http://deb.debian.org/debian}" \
     >"$work/debootstrap.log" 2>&1 || fail "debootstrap"
