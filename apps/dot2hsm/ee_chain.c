@@ -88,7 +88,7 @@ int device_chain_load(const struct device *device, dot2_trust *trust, const char
         command_error(path, &error);
         goto out;
     }
-    device_ra_host(device, host);
+    ee_url_host(device->config.ra_url, host);
     if (file.host_size != strlen(host) || strncasecmp(file.host, host, strlen(host)) != 0) {
         app_error("%s: the chain file of another RA: \"%.*s\"", path, (int)file.host_size,
                   file.host);

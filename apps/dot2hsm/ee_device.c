@@ -316,20 +316,6 @@ int device_load_trust(struct device *device)
     return code;
 }
 
-void device_ra_host(const struct device *device, char host[256])
-{
-    const char *from = device->config.ra_url + strlen("https://");
-    size_t length;
-
-    if (*from == '[') {
-        from++;
-        length = strcspn(from, "]");
-    } else {
-        length = strcspn(from, ":/");
-    }
-    snprintf(host, 256, "%.*s", (int)(length > 255 ? 255 : length), from);
-}
-
 void device_close(struct device *device)
 {
     EVP_PKEY_free(device->enrollment_key);

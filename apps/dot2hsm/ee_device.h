@@ -140,8 +140,6 @@ const char *device_path(const struct device *device, const char *name, char *pat
 bool device_has(const struct device *device, const char *name);
 /* A certificate from a file in COER. */
 int device_read_cert(const struct device *device, const char *path, dot2_cert **cert);
-/* The host of ra-url, without brackets. */
-void device_ra_host(const struct device *device, char host[256]);
 
 /* ---- ee_chain.c: the local certificate chain file ---- */
 /*
@@ -221,7 +219,6 @@ int device_check_enrollment(struct device *device);
 /* ---- ee_request.c: requests of every kind ---- */
 struct device_kind_info {
     const char *name;    /* "pseudonym" */
-    const char *post;    /* path of the request */
     const char *service; /* of the downloads, ee_service_find() */
     enum scms_provision provision;
     unsigned changed; /* the bit that the hook is told by */
@@ -231,12 +228,8 @@ const struct device_kind_info *device_kind_info(enum device_kind kind);
 int device_request_new(struct device *device, enum device_kind kind);
 /* Its keys in a token are noted for deletion; the caller saves the state. */
 void device_request_forget(struct device *device, enum device_kind kind);
-/* The ScmsPDU of a request; its size does not depend on the time. */
-typedef enum dot2_status device_tbs_fn(void *arg, uint8_t **tbs, size_t *size,
-                                       struct dot2_error *error);
 /* One body, signed and encrypted, and its acknowledgement, which the state then has. */
-int device_request_send(struct device *device, enum device_kind kind, device_tbs_fn *build,
-                        void *arg);
+int device_request_send(struct device *device, enum device_kind kind, ee_tbs_fn *build, void *arg);
 /* The file NAME of the service, by an authenticated download; output has room for DEVICE_PATH. */
 enum ee_status device_fetch(struct device *device, const char *service, const char *name,
                             const char *as, uint64_t max, char *output, struct ee_error *error);

@@ -141,41 +141,8 @@ static int sync_file(struct device *device, const struct file *file, char *name,
 
 /* ---- the RA's certificate ---- */
 
-static enum ee_status request_body(void *arg, uint8_t **body, size_t *size, struct ee_error *error)
-{
-    const uint8_t *request = scms_ra_cert_request(size);
-
-    (void)arg;
-    (void)error;
-    *body = OPENSSL_memdup(request, *size);
-    return *body != NULL ? EE_OK : EE_E_MEMORY;
-}
-
-/* It must chain to an anchor, and be that of the host that is spoken to. */
-static int check_ra(struct device *device, dot2_cert *cert)
-{
-    struct dot2_check check = {.purpose = DOT2_PURPOSE_ANY};
-    struct dot2_error error = {.status = DOT2_OK};
-    char host[256];
-
-    device_ra_host(device, host);
-    if (strcasecmp(dot2_cert_name(cert), host) != 0) {
-        app_error("the RA's certificate is for \"%s\"", dot2_cert_name(cert));
-        return APP_REFUSED;
-    }
-    if (dot2_time32_now(&check.time) != DOT2_OK ||
-        dot2_chain_verify(device->trust, cert, &check, NULL, &error) != DOT2_OK) {
-        command_error("the RA's certificate", &error);
-        return APP_REFUSED;
-    }
-    return APP_OK;
-}
-
 static int sync_ra(struct device *device)
 {
-    struct ee_post post = {.path = "/retrieve-ra-certificate", .build = request_body};
-    struct dot2_error cause = {.status = DOT2_OK};
-    struct ee_post_result result;
     struct ee_error error;
     dot2_cert *cert = NULL;
     const uint8_t *octets;
@@ -186,26 +153,15 @@ static int sync_ra(struct device *device)
 
     if (code != APP_OK)
         return code;
-    scms_ra_cert_request(&post.size);
-    status = ee_post(&device->config, &post, &result, &error);
+    status = ee_ra_certificate(&device->config, device->trust, &cert, &error);
     if (status != EE_OK)
         return device_exchange_failed(device, "the RA's certificate", status, &error);
-    if (scms_ra_cert_response_parse(device->crypto, result.body, result.size, &cert, &cause) !=
-        DOT2_OK) {
-        command_error("the RA's certificate", &cause);
-        code = APP_REFUSED;
-    }
-    if (code == APP_OK)
-        code = check_ra(device, cert);
-    if (code != APP_OK)
-        device_failed(device, "the RA's certificate cannot be used");
-    if (code == APP_OK && (device->ra == NULL || !device_has(device, "ra.oer") ||
-                           memcmp(dot2_cert_hashedid8(device->ra), dot2_cert_hashedid8(cert), 8))) {
+    if (device->ra == NULL || !device_has(device, "ra.oer") ||
+        memcmp(dot2_cert_hashedid8(device->ra), dot2_cert_hashedid8(cert), 8)) {
         octets = dot2_cert_octets(cert, &size);
         code = app_file_write(device_path(device, "ra.oer", path), octets, size, 0644);
     }
     dot2_cert_free(cert);
-    ee_post_result_clear(&result);
     return code;
 }
 

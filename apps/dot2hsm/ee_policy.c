@@ -64,7 +64,7 @@ int device_policy_check(struct device *device, const char *path)
     OPENSSL_free(octets);
     if (code != APP_OK)
         return code;
-    device_ra_host(device, host);
+    ee_url_host(device->config.ra_url, host);
     if (policy.has_host && strcasecmp(policy.ra_host, host) != 0) {
         app_error("the policy file is for another RA: \"%s\"", policy.ra_host);
         return APP_REFUSED;

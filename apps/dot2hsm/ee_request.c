@@ -19,12 +19,9 @@
 const struct device_kind_info *device_kind_info(enum device_kind kind)
 {
     static const struct device_kind_info kinds[DEVICE_KINDS] = {
-        {"application", "/provision-application-certificate", "application", SCMS_PROVISION_APP,
-         DEVICE_CERTIFICATE},
-        {"pseudonym", "/provision-pseudonym-certificate-batch", "batch", SCMS_PROVISION_PSEUDONYM,
-         DEVICE_PSEUDONYMS},
-        {"identification", "/provision-identity-certificate", "identity", SCMS_PROVISION_ID,
-         DEVICE_IDENTIFICATIONS},
+        {"application", "application", SCMS_PROVISION_APP, DEVICE_CERTIFICATE},
+        {"pseudonym", "batch", SCMS_PROVISION_PSEUDONYM, DEVICE_PSEUDONYMS},
+        {"identification", "identity", SCMS_PROVISION_ID, DEVICE_IDENTIFICATIONS},
     };
 
     return &kinds[kind];
@@ -60,138 +57,53 @@ int device_request_new(struct device *device, enum device_kind kind)
     return device_state_save(device);
 }
 
-/* ---- a body ---- */
+/* ---- the exchange ---- */
 
-struct body {
+struct sending {
     struct device *device;
     struct device_request *request;
-    device_tbs_fn *build;
-    void *arg;
 };
 
 /* On disk before it is sent. */
-static enum ee_status remember(const struct body *body, const uint8_t *octets, size_t size,
-                               struct ee_error *error)
+static enum ee_status remember(void *arg, const uint8_t request_hash[8], struct ee_error *error)
 {
-    struct device_request *r = body->request;
-    uint8_t hash[48];
+    const struct sending *sending = arg;
+    struct device_request *r = sending->request;
 
-    if (dot2_hash(body->device->crypto, DOT2_CURVE_P256, octets, size, hash) != DOT2_OK)
-        return EE_E_SIGN;
     if (r->hash_count == DEVICE_HASHES) {
         memmove(r->hashes[0], r->hashes[1], (DEVICE_HASHES - 1) * sizeof(r->hashes[0]));
         r->hash_count--;
     }
-    command_hex(hash + 24, 8, r->hashes[r->hash_count++]);
-    if (device_state_save(body->device) == APP_OK)
+    command_hex(request_hash, 8, r->hashes[r->hash_count++]);
+    if (device_state_save(sending->device) == APP_OK)
         return EE_OK;
     snprintf(error->detail, sizeof(error->detail), "the state cannot be written");
     return EE_E_FILE;
 }
 
-static enum ee_status build_body(void *arg, uint8_t **octets, size_t *size, struct ee_error *error)
-{
-    const struct body *body = arg;
-    const struct device *device = body->device;
-    struct dot2_error cause = {.status = DOT2_OK};
-    uint8_t *tbs = NULL, *request = NULL;
-    size_t tbs_size = 0, request_size = 0;
-    enum ee_status status;
-
-    cause.status = body->build(body->arg, &tbs, &tbs_size, &cause);
-    if (cause.status == DOT2_OK)
-        cause.status =
-            scms_signed_request_build(device->crypto, device->enrollment_key, device->enrollment,
-                                      tbs, tbs_size, &request, &request_size, &cause);
-    if (cause.status == DOT2_OK)
-        cause.status = scms_secured_build(device->crypto, device->ra, request, request_size, octets,
-                                          size, &cause);
-    /* Expansions are in it, by which a device's certificates could be told. */
-    OPENSSL_clear_free(tbs, tbs_size);
-    OPENSSL_clear_free(request, request_size);
-    status = cause.status == DOT2_OK ? EE_OK : ee_body_failed(&cause, error);
-    return status == EE_OK ? remember(body, *octets, *size, error) : status;
-}
-
-/* ---- the acknowledgement ---- */
-
-/* The certDLURL must lead to this RA: what is sent there is signed (protocol part 3, row 17). */
-static bool leads_to_ra(const struct device *device, const char *url)
-{
-    char host[256];
-    size_t length;
-
-    device_ra_host(device, host);
-    length = strlen(host);
-    if (strncasecmp(url, "https://", 8) != 0)
-        return false;
-    url += url[8] == '[' ? 9 : 8;
-    return strncasecmp(url, host, length) == 0 &&
-           (url[length] == '\0' || strchr("]:/", url[length]) != NULL);
-}
-
-static int take_ack(struct device *device, enum device_kind kind,
-                    const struct ee_post_result *result)
+int device_request_send(struct device *device, enum device_kind kind, ee_tbs_fn *build, void *arg)
 {
     struct device_request *request = &device->state.requests[kind];
-    struct dot2_error error = {.status = DOT2_OK};
+    struct sending sending = {device, request};
+    const struct ee_provision provision = {.kind = device_kind_info(kind)->provision,
+                                           .build = build,
+                                           .build_arg = arg,
+                                           .before = remember,
+                                           .before_arg = &sending,
+                                           .trust = device->trust};
+    struct ee_error error;
     struct scms_ack ack;
-    uint32_t now = 0;
+    enum ee_status status;
+    int code = device_may_try(device);
 
-    if (dot2_time32_now(&now) != DOT2_OK ||
-        scms_ack_open(device->trust, device->ra, now, result->body, result->size, &ack, &error) !=
-            DOT2_OK) {
-        command_error("the RA's acknowledgement", &error);
-        return APP_REFUSED;
-    }
-    if (ack.kind != device_kind_info(kind)->provision ||
-        memcmp(ack.request_hash, result->request_hash, sizeof(ack.request_hash)) != 0) {
-        app_error("the RA's acknowledgement is not of this request");
-        return APP_REFUSED;
-    }
-    if (!leads_to_ra(device, ack.url)) {
-        app_error("the RA's acknowledgement leads to another place than the RA");
-        return APP_REFUSED;
-    }
+    if (code != APP_OK)
+        return code;
+    status = ee_provision(&device->config, &provision, &ack, &error);
+    if (status != EE_OK)
+        return device_exchange_failed(device, "the request", status, &error);
     command_hex(ack.request_hash, sizeof(ack.request_hash), request->acked);
     request->download_time = ack.download_time;
     return device_succeeded(device);
-}
-
-int device_request_send(struct device *device, enum device_kind kind, device_tbs_fn *build,
-                        void *arg)
-{
-    struct body body = {device, &device->state.requests[kind], build, arg};
-    struct ee_post post = {
-        .path = device_kind_info(kind)->post, .build = build_body, .build_arg = &body};
-    struct dot2_error cause = {.status = DOT2_OK};
-    struct ee_post_result result = {.body = NULL};
-    struct ee_error error;
-    uint8_t *tbs = NULL;
-    size_t tbs_size = 0;
-    enum ee_status status;
-    int code;
-
-    if (build(arg, &tbs, &tbs_size, &cause) != DOT2_OK) {
-        command_error("the request", &cause);
-        return APP_REFUSED;
-    }
-    OPENSSL_clear_free(tbs, tbs_size);
-    code = device_may_try(device);
-    if (code != APP_OK)
-        return code;
-    post.size = scms_secured_size(
-        scms_signed_request_size(device->enrollment_key, device->enrollment, tbs_size));
-    status = ee_post(&device->config, &post, &result, &error);
-    if (status != EE_OK) {
-        code = device_exchange_failed(device, "the request", status, &error);
-    } else {
-        code = take_ack(device, kind, &result);
-        if (code != APP_OK)
-            device_failed(device, "the RA's acknowledgement cannot be used");
-    }
-    ee_post_result_clear(&result);
-    return code;
 }
 
 /* ---- downloads ---- */

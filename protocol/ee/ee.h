@@ -48,6 +48,17 @@ struct ee_config {
     bool secured_header; /* Download-Req holds the Secured form, encrypted to ra_certificate */
 };
 
+/* ---- ee_url.c ----------------------------------------------------------------------------------
+ */
+
+/* The host of an RA's URL, without the brackets of an IPv6 address. */
+void ee_url_host(const char *ra_url, char host[256]);
+/*
+ * Does this URL lead to the host of the RA's? What is sent to where an acknowledgement points is
+ * signed, so that it must not point elsewhere.
+ */
+bool ee_url_leads_to(const char *url, const char *ra_url);
+
 /*
  * The download services of an RA. A file is told apart by its name, but for identity certificates
  * and batches, whose names look alike.
@@ -107,6 +118,13 @@ struct ee_download_result {
 enum ee_status ee_download(const struct ee_config *config, const struct ee_download *download,
                            struct ee_download_result *result, struct ee_error *error);
 
+/*
+ * The value of Download-Req for now, for a transport of the caller's; *text is OPENSSL_free'd.
+ * EE_E_SIGN with the reason otherwise.
+ */
+enum ee_status ee_download_request(const struct ee_config *config, const char *filename,
+                                   uint32_t *timestamp, char **text, struct ee_error *error);
+
 /* ---- ee_post.c: the services that are POSTed --------------------------------------------------
  */
 
@@ -142,5 +160,53 @@ enum ee_status ee_post(const struct ee_config *config, const struct ee_post *pos
 void ee_post_result_clear(struct ee_post_result *result);
 /* For an ee_body_fn: the cause of EE_E_SIGN, with what stands in OpenSSL's queue. */
 enum ee_status ee_body_failed(const struct dot2_error *cause, struct ee_error *error);
+
+/* ---- ee_provision.c: the services that this project's EE posts to ------------------------------
+ */
+
+/* Makes the ScmsPDU to be signed, for now; its size does not depend on when. OPENSSL_clear_free'd.
+ */
+typedef enum dot2_status ee_tbs_fn(void *arg, uint8_t **tbs, size_t *size,
+                                   struct dot2_error *cause);
+/*
+ * Told the requestHash when the body is made and before an octet of it is sent: what is on disk
+ * then names whatever the RA has got. Anything but EE_OK ends the exchange.
+ */
+typedef enum ee_status ee_before_fn(void *arg, const uint8_t request_hash[8],
+                                    struct ee_error *error);
+
+struct ee_provision {
+    enum scms_provision kind;
+    ee_tbs_fn *build; /* called twice: for its size, and when the RA has proved itself */
+    void *build_arg;
+    ee_before_fn *before; /* may be NULL */
+    void *before_arg;
+    dot2_trust *trust; /* knows the RA's certificate */
+};
+
+/* Signed under the enrollment certificate, encrypted to the RA's; *body is OPENSSL_free'd. */
+enum dot2_status ee_provision_body(const struct ee_config *config, ee_tbs_fn *build, void *arg,
+                                   uint8_t **body, size_t *size, struct dot2_error *cause);
+/*
+ * Verifies the acknowledgement of the body with this hash: signed by the RA's certificate, of this
+ * kind and request, leading to this RA. EE_E_RESPONSE.
+ */
+enum ee_status ee_provision_ack(const struct ee_config *config,
+                                const struct ee_provision *provision, const uint8_t request_hash[8],
+                                const uint8_t *octets, size_t size, struct scms_ack *ack,
+                                struct ee_error *error);
+/*
+ * One request: body, POST, acknowledgement. As ee_post(); EE_E_ARGUMENT without enrollment or RA
+ * certificate.
+ */
+enum ee_status ee_provision(const struct ee_config *config, const struct ee_provision *provision,
+                            struct scms_ack *ack, struct ee_error *error);
+
+/*
+ * Fetches the RA's certificate, which must chain to an anchor now and name the host of the RA.
+ * EE_E_RESPONSE. No enrollment is needed.
+ */
+enum ee_status ee_ra_certificate(const struct ee_config *config, dot2_trust *trust,
+                                 dot2_cert **cert, struct ee_error *error);
 
 #endif

@@ -57,33 +57,38 @@ static enum dot2_status build(const struct ee_config *config, const char *filena
     return status;
 }
 
-enum ee_status ee_request_header(const struct ee_config *config, const char *filename,
-                                 uint32_t *timestamp, char **line, struct ee_error *error)
+enum ee_status ee_download_request(const struct ee_config *config, const char *filename,
+                                   uint32_t *timestamp, char **text, struct ee_error *error)
 {
     struct dot2_error cause = {.status = DOT2_OK};
     uint8_t *request = NULL;
-    size_t request_size = 0, length;
-    char *text = NULL;
-    enum ee_status status = EE_OK;
+    size_t request_size = 0;
 
-    *line = NULL;
+    *text = NULL;
     ERR_clear_error();
     cause.status = build(config, filename, timestamp, &request, &request_size, &cause);
     if (cause.status == DOT2_OK)
-        cause.status = scms_base64_encode(request, request_size, &text);
-    if (cause.status != DOT2_OK) {
-        status = ee_body_failed(&cause, error);
-        goto out;
-    }
+        cause.status = scms_base64_encode(request, request_size, text);
+    OPENSSL_free(request);
+    return cause.status == DOT2_OK ? EE_OK : ee_body_failed(&cause, error);
+}
+
+enum ee_status ee_request_header(const struct ee_config *config, const char *filename,
+                                 uint32_t *timestamp, char **line, struct ee_error *error)
+{
+    size_t length;
+    char *text = NULL;
+    enum ee_status status = ee_download_request(config, filename, timestamp, &text, error);
+
+    *line = NULL;
+    if (status != EE_OK)
+        return status;
     length = strlen(text) + sizeof(HEADER_NAME);
     *line = OPENSSL_malloc(length);
-    if (*line == NULL) {
+    if (*line != NULL)
+        snprintf(*line, length, "%s%s", HEADER_NAME, text);
+    else
         status = ee_fail(error, EE_E_MEMORY, "out of memory");
-        goto out;
-    }
-    snprintf(*line, length, "%s%s", HEADER_NAME, text);
-out:
-    OPENSSL_free(request);
     OPENSSL_free(text);
     return status;
 }

@@ -109,3 +109,38 @@ bool ee_url_path_valid(const char *path)
     }
     return true;
 }
+
+void ee_url_host(const char *ra_url, char host[256])
+{
+    const char *from = ra_url;
+    size_t length;
+
+    if (strncasecmp(from, "https://", 8) == 0)
+        from += 8;
+    if (*from == '[') {
+        from++;
+        length = strcspn(from, "]");
+    } else {
+        length = strcspn(from, ":/");
+    }
+    snprintf(host, 256, "%.*s", (int)(length > 255 ? 255 : length), from);
+}
+
+bool ee_url_leads_to(const char *url, const char *ra_url)
+{
+    char host[256];
+    size_t length;
+
+    ee_url_host(ra_url, host);
+    length = strlen(host);
+    if (length == 0 || strncasecmp(url, "https://", 8) != 0)
+        return false;
+    url += 8;
+    if (*url == '[') {
+        url++;
+        return strncasecmp(url, host, length) == 0 && url[length] == ']' &&
+               (url[length + 1] == '\0' || strchr(":/", url[length + 1]) != NULL);
+    }
+    return strncasecmp(url, host, length) == 0 &&
+           (url[length] == '\0' || strchr(":/", url[length]) != NULL);
+}
