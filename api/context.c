@@ -45,11 +45,9 @@ int64_t dot2hsm_time32_to_unix(uint32_t time32)
 
 dot2hsm_status dot2hsm_time32_from_unix(int64_t seconds, uint32_t *time32)
 {
-    static const struct dot2_error none;
-
     if (time32 == NULL)
         return DOT2HSM_E_ARGUMENT;
-    return api_result(NULL, dot2_time32_from_unix(seconds, time32), &none);
+    return api_result(NULL, dot2_time32_from_unix(seconds, time32), NULL);
 }
 
 /* Within quotes CONF expands no variable and knows the backslash only. */
@@ -155,8 +153,15 @@ dot2hsm_status dot2hsm_ctx_new(const struct dot2hsm_options *options, dot2hsm_ct
     return status;
 }
 
-dot2hsm_ctx *api_ctx_up_ref(dot2hsm_ctx *ctx)
+OSSL_LIB_CTX *dot2hsm_ctx_libctx(const dot2hsm_ctx *ctx)
 {
+    return ctx == NULL ? NULL : ctx->libctx;
+}
+
+dot2hsm_ctx *dot2hsm_ctx_up_ref(dot2hsm_ctx *ctx)
+{
+    if (ctx == NULL)
+        return NULL;
     atomic_fetch_add(&ctx->references, 1);
     return ctx;
 }

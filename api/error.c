@@ -1,4 +1,4 @@
-/* error.c: statuses, the error object, structures with a size. */
+/* error.c: the names of statuses, the error object. */
 #include "api/internal.h"
 
 #include <stdio.h>
@@ -6,47 +6,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-
-#define DOT2(name) [DOT2_##name] = DOT2HSM_##name
-static const dot2hsm_status of_dot2[] = {
-    [DOT2_OK] = DOT2HSM_OK,
-    DOT2(E_MEMORY),
-    DOT2(E_ARGUMENT),
-    DOT2(E_DECODE),
-    DOT2(E_PROVIDER),
-    DOT2(E_CRYPTO),
-    DOT2(E_ALGORITHM),
-    DOT2(E_POINT),
-    DOT2(E_KEY_MISMATCH),
-    DOT2(E_SIGNATURE),
-    DOT2(E_SIGNER),
-    DOT2(E_CERTIFICATE),
-    DOT2(E_ISSUER_UNKNOWN),
-    DOT2(E_ISSUER_SIGNATURE),
-    DOT2(E_NOT_YET_VALID),
-    DOT2(E_EXPIRED),
-    DOT2(E_VALIDITY_NESTING),
-    DOT2(E_PERMISSION),
-    DOT2(E_REGION),
-    DOT2(E_ASSURANCE),
-    DOT2(E_TYPE),
-    DOT2(E_DEPTH),
-    DOT2(E_TIME),
-    DOT2(E_MESSAGE),
-    DOT2(E_NOT_RECIPIENT),
-    DOT2(E_DECRYPT),
-    DOT2(E_REVOKED),
-};
-#define OF_DOT2 (sizeof(of_dot2) / sizeof(of_dot2[0]))
-
-static enum dot2_status inner_of(dot2hsm_status status)
-{
-    for (size_t i = 0; i < OF_DOT2; i++) {
-        if (of_dot2[i] == status)
-            return (enum dot2_status)i;
-    }
-    return DOT2_OK;
-}
 
 const char *dot2hsm_status_name(dot2hsm_status status)
 {
@@ -81,6 +40,17 @@ const char *dot2hsm_status_name(dot2hsm_status status)
         NAME(E_REVOKED),
         NAME(E_KEY),
         NAME(E_FILE),
+        NAME(NOT_MODIFIED),
+        NAME(E_UNREACHABLE),
+        NAME(E_TLS),
+        NAME(E_SIGN),
+        NAME(E_REFUSED),
+        NAME(E_RESPONSE),
+        NAME(E_ABORTED),
+        NAME(E_STORE),
+        NAME(E_NOT_FOUND),
+        NAME(E_EXISTS),
+        NAME(E_SERVER),
     };
 
     if ((size_t)status >= sizeof(names) / sizeof(names[0]))
@@ -90,13 +60,29 @@ const char *dot2hsm_status_name(dot2hsm_status status)
 
 const char *dot2hsm_status_text(dot2hsm_status status)
 {
-    if (status == DOT2HSM_E_KEY)
-        return "the URI does not name exactly one private key";
-    if (status == DOT2HSM_E_FILE)
-        return "the file cannot be read";
-    if (status != DOT2HSM_OK && inner_of(status) == DOT2_OK)
+    /* Those that protocol/dot2 has not. */
+    static const char *const texts[] = {
+        [DOT2HSM_E_KEY] = "the URI does not name exactly one private key",
+        [DOT2HSM_E_FILE] = "the file cannot be read or written",
+        [DOT2HSM_NOT_MODIFIED] = "what is there is current",
+        [DOT2HSM_E_UNREACHABLE] = "the RA cannot be reached",
+        [DOT2HSM_E_TLS] = "the RA did not prove itself; nothing was signed",
+        [DOT2HSM_E_SIGN] = "the request could not be signed; nothing was sent",
+        [DOT2HSM_E_REFUSED] = "the RA refused the request",
+        [DOT2HSM_E_RESPONSE] = "the RA's answer is not of this protocol",
+        [DOT2HSM_E_ABORTED] = "stopped before the end",
+        [DOT2HSM_E_STORE] = "the store cannot be reached",
+        [DOT2HSM_E_NOT_FOUND] = "there is no such entry",
+        [DOT2HSM_E_EXISTS] = "the file is another requester's",
+        [DOT2HSM_E_SERVER] = "the server cannot be started",
+    };
+    enum dot2_status inner = api_status_to_dot2(status);
+
+    if (status == DOT2HSM_OK || inner != DOT2_OK)
+        return dot2_status_text(inner);
+    if ((size_t)status >= sizeof(texts) / sizeof(texts[0]) || texts[status] == NULL)
         return "an unknown status";
-    return dot2_status_text(inner_of(status));
+    return texts[status];
 }
 
 dot2hsm_error *dot2hsm_error_new(void)
@@ -124,16 +110,14 @@ const char *dot2hsm_error_field(const dot2hsm_error *error)
     return error == NULL ? "" : error->field;
 }
 
+int dot2hsm_error_scms_code(const dot2hsm_error *error)
+{
+    return error == NULL ? 0 : error->scms_code;
+}
+
 size_t dot2hsm_error_offset(const dot2hsm_error *error)
 {
     return error == NULL ? 0 : error->offset;
-}
-
-void api_begin(dot2hsm_error *error)
-{
-    ERR_clear_error();
-    if (error != NULL)
-        memset(error, 0, sizeof(*error));
 }
 
 static void add(dot2hsm_error *error, const char *text)
@@ -145,14 +129,20 @@ static void add(dot2hsm_error *error, const char *text)
                  text);
 }
 
-dot2hsm_status api_fail(dot2hsm_error *error, dot2hsm_status status, const char *detail)
+dot2hsm_status dot2hsm_error_set(dot2hsm_error *error, dot2hsm_status status, const char *field,
+                                 size_t offset, const char *detail)
 {
     const char *data = NULL;
     unsigned long code;
     int flags = 0;
 
-    if (error != NULL) {
+    if (error != NULL)
+        memset(error, 0, sizeof(*error));
+    if (error != NULL && status != DOT2HSM_OK) {
         error->status = status;
+        error->offset = offset;
+        if (field != NULL)
+            OPENSSL_strlcpy(error->field, field, sizeof(error->field));
         add(error, dot2hsm_status_name(status));
         add(error, error->field);
         add(error, detail != NULL && *detail != '\0' ? detail : dot2hsm_status_text(status));
@@ -165,35 +155,4 @@ dot2hsm_status api_fail(dot2hsm_error *error, dot2hsm_status status, const char 
     }
     ERR_clear_error();
     return status;
-}
-
-dot2hsm_status api_result(dot2hsm_error *error, enum dot2_status status,
-                          const struct dot2_error *cause)
-{
-    if (status == DOT2_OK)
-        return DOT2HSM_OK;
-    if (error != NULL && cause->status == status) {
-        error->offset = cause->offset;
-        OPENSSL_strlcpy(error->field, cause->field, sizeof(error->field));
-    }
-    return api_fail(error, (size_t)status < OF_DOT2 ? of_dot2[status] : DOT2HSM_E_CRYPTO,
-                    cause->status == status ? cause->detail : NULL);
-}
-
-bool api_take(void *ours, size_t our_size, const void *theirs, size_t least)
-{
-    size_t size = 0;
-
-    memset(ours, 0, our_size);
-    if (theirs == NULL)
-        return false;
-    memcpy(&size, theirs, sizeof(size));
-    if (size < least || size > 4096)
-        return false;
-    for (size_t i = our_size; i < size; i++) {
-        if (((const unsigned char *)theirs)[i] != 0)
-            return false;
-    }
-    memcpy(ours, theirs, size < our_size ? size : our_size);
-    return true;
 }

@@ -22,7 +22,7 @@ static dot2hsm_status wrap_key(dot2hsm_ctx *ctx, EVP_PKEY *evp, dot2hsm_key **ke
         EVP_PKEY_free(evp);
         return api_fail(error, DOT2HSM_E_MEMORY, NULL);
     }
-    made->ctx = api_ctx_up_ref(ctx);
+    made->ctx = dot2hsm_ctx_up_ref(ctx);
     made->evp = evp;
     *key = made;
     return DOT2HSM_OK;
@@ -95,11 +95,14 @@ dot2hsm_status dot2hsm_key_from_evp(dot2hsm_ctx *ctx, EVP_PKEY *evp, dot2hsm_key
 dot2hsm_status dot2hsm_key_public(const dot2hsm_key *key, uint8_t point[DOT2HSM_POINT_MAX],
                                   size_t *size)
 {
-    static const struct dot2_error none;
-
     if (key == NULL || point == NULL || size == NULL)
         return DOT2HSM_E_ARGUMENT;
-    return api_result(NULL, dot2_public_point(key->evp, point, size), &none);
+    return api_result(NULL, dot2_public_point(key->evp, point, size), NULL);
+}
+
+EVP_PKEY *dot2hsm_key_evp(const dot2hsm_key *key)
+{
+    return key == NULL ? NULL : key->evp;
 }
 
 void dot2hsm_key_free(dot2hsm_key *key)
@@ -122,7 +125,7 @@ dot2hsm_status api_cert_wrap(dot2hsm_ctx *ctx, dot2_cert *inner, dot2hsm_cert **
         dot2_cert_free(inner);
         return api_fail(error, DOT2HSM_E_MEMORY, NULL);
     }
-    made->ctx = api_ctx_up_ref(ctx);
+    made->ctx = dot2hsm_ctx_up_ref(ctx);
     made->cert = inner;
     *cert = made;
     return DOT2HSM_OK;
@@ -191,37 +194,43 @@ void dot2hsm_cert_free(dot2hsm_cert *cert)
 
 const uint8_t *dot2hsm_cert_octets(const dot2hsm_cert *cert, size_t *size)
 {
-    return dot2_cert_octets(cert->cert, size);
+    if (cert != NULL)
+        return dot2_cert_octets(cert->cert, size);
+    *size = 0;
+    return NULL;
 }
 
 const uint8_t *dot2hsm_cert_hashedid8(const dot2hsm_cert *cert)
 {
-    return dot2_cert_hashedid8(cert->cert);
+    return cert == NULL ? NULL : dot2_cert_hashedid8(cert->cert);
 }
 
 const uint8_t *dot2hsm_cert_hash(const dot2hsm_cert *cert, size_t *size)
 {
-    return dot2_cert_hash(cert->cert, size);
+    if (cert != NULL)
+        return dot2_cert_hash(cert->cert, size);
+    *size = 0;
+    return NULL;
 }
 
 const char *dot2hsm_cert_name(const dot2hsm_cert *cert)
 {
-    return dot2_cert_name(cert->cert);
+    return cert == NULL ? "" : dot2_cert_name(cert->cert);
 }
 
 int dot2hsm_cert_is_implicit(const dot2hsm_cert *cert)
 {
-    return dot2_cert_is_implicit(cert->cert);
+    return cert != NULL && dot2_cert_is_implicit(cert->cert);
 }
 
 uint32_t dot2hsm_cert_start(const dot2hsm_cert *cert)
 {
-    return dot2_cert_start(cert->cert);
+    return cert == NULL ? 0 : dot2_cert_start(cert->cert);
 }
 
 uint32_t dot2hsm_cert_end(const dot2hsm_cert *cert)
 {
-    return dot2_cert_end(cert->cert);
+    return cert == NULL ? 0 : dot2_cert_end(cert->cert);
 }
 
 /* ---- trust ---- */
@@ -240,7 +249,7 @@ dot2hsm_status dot2hsm_trust_new(dot2hsm_ctx *ctx, dot2hsm_trust **trust, dot2hs
         OPENSSL_free(made);
         return api_fail(error, DOT2HSM_E_MEMORY, NULL);
     }
-    made->ctx = api_ctx_up_ref(ctx);
+    made->ctx = dot2hsm_ctx_up_ref(ctx);
     atomic_init(&made->used, false);
     *trust = made;
     return DOT2HSM_OK;
@@ -258,8 +267,6 @@ void dot2hsm_trust_free(dot2hsm_trust *trust)
 static dot2hsm_status trust_add(dot2hsm_trust *trust, const dot2hsm_cert *cert, bool anchor,
                                 dot2hsm_error *error)
 {
-    static const struct dot2_error none;
-
     api_begin(error);
     if (trust == NULL || cert == NULL)
         return api_fail(error, DOT2HSM_E_ARGUMENT, "an argument is NULL");
@@ -268,7 +275,7 @@ static dot2hsm_status trust_add(dot2hsm_trust *trust, const dot2hsm_cert *cert, 
     return api_result(error,
                       anchor ? dot2_trust_add_anchor(trust->trust, cert->cert)
                              : dot2_trust_add(trust->trust, cert->cert),
-                      &none);
+                      NULL);
 }
 
 dot2hsm_status dot2hsm_trust_add_anchor(dot2hsm_trust *trust, const dot2hsm_cert *cert,
@@ -302,5 +309,20 @@ dot2hsm_status dot2hsm_trust_verify(dot2hsm_trust *trust, const dot2hsm_cert *ce
     status = api_trust_use(trust, &check.time);
     if (status == DOT2_OK)
         status = dot2_chain_verify(trust->trust, cert->cert, &check, NULL, &cause);
+    return api_result(error, status, &cause);
+}
+
+dot2hsm_status dot2hsm_trust_add_crl(dot2hsm_trust *trust, const uint8_t *octets, size_t size,
+                                     uint32_t time32, dot2hsm_error *error)
+{
+    struct dot2_error cause = {.status = DOT2_OK};
+    enum dot2_status status;
+
+    api_begin(error);
+    if (trust == NULL || octets == NULL)
+        return api_fail(error, DOT2HSM_E_ARGUMENT, "an argument is NULL");
+    status = api_trust_use(trust, &time32);
+    if (status == DOT2_OK)
+        status = dot2_trust_add_crl(trust->trust, octets, size, time32, NULL, &cause);
     return api_result(error, status, &cause);
 }

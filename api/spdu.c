@@ -90,23 +90,25 @@ void dot2hsm_spdu_free(dot2hsm_spdu *spdu)
 
 const uint8_t *dot2hsm_spdu_payload(const dot2hsm_spdu *spdu, size_t *size)
 {
-    *size = spdu->payload.size;
-    return spdu->payload.data;
+    *size = spdu == NULL ? 0 : spdu->payload.size;
+    return spdu == NULL ? NULL : spdu->payload.data;
 }
 
 uint64_t dot2hsm_spdu_psid(const dot2hsm_spdu *spdu)
 {
-    return spdu->payload.header.psid;
+    return spdu == NULL ? 0 : spdu->payload.header.psid;
 }
 
 uint64_t dot2hsm_spdu_generation_time(const dot2hsm_spdu *spdu)
 {
-    return spdu->payload.header.has_generation_time ? spdu->payload.header.generation_time : 0;
+    return spdu != NULL && spdu->payload.header.has_generation_time
+               ? spdu->payload.header.generation_time
+               : 0;
 }
 
 const dot2hsm_cert *dot2hsm_spdu_signer(const dot2hsm_spdu *spdu)
 {
-    return spdu->signer;
+    return spdu == NULL ? NULL : spdu->signer;
 }
 
 dot2hsm_status dot2hsm_spdu_encrypt(const dot2hsm_cert *cert, const uint8_t *plaintext,

@@ -74,7 +74,18 @@ typedef enum dot2hsm_status {
     DOT2HSM_E_DECRYPT = 25,          /**< altered, or encrypted to another key */
     DOT2HSM_E_REVOKED = 26,          /**< a certificate of the chain is on a CRL */
     DOT2HSM_E_KEY = 27,              /**< the URI names no private key, or more than one */
-    DOT2HSM_E_FILE = 28              /**< a local file cannot be read */
+    DOT2HSM_E_FILE = 28,             /**< a local file cannot be read or written */
+    DOT2HSM_NOT_MODIFIED = 29,       /**< no failure: what the end entity has is current */
+    DOT2HSM_E_UNREACHABLE = 30,      /**< no name, no connection, time-out, connection lost */
+    DOT2HSM_E_TLS = 31,              /**< the RA did not prove itself; nothing was signed */
+    DOT2HSM_E_SIGN = 32,             /**< token or provider did not sign; nothing was sent */
+    DOT2HSM_E_REFUSED = 33,          /**< an RA's refusal; the error may have its code */
+    DOT2HSM_E_RESPONSE = 34,         /**< an answer that is not of this protocol */
+    DOT2HSM_E_ABORTED = 35,          /**< a function of the caller's said stop */
+    DOT2HSM_E_STORE = 36,            /**< an RA's store cannot be reached, or gave no verdict */
+    DOT2HSM_E_NOT_FOUND = 37,        /**< no such entry in the store */
+    DOT2HSM_E_EXISTS = 38,           /**< the file is another requester's */
+    DOT2HSM_E_SERVER = 39            /**< an RA's server cannot be started */
 } dot2hsm_status;
 
 /** "DOT2HSM_E_EXPIRED"; never NULL. */
@@ -98,6 +109,15 @@ DOT2HSM_API const char *dot2hsm_error_text(const dot2hsm_error *error);
 DOT2HSM_API const char *dot2hsm_error_field(const dot2hsm_error *error);
 /** Octets from the start of the input; 0 if it has no place there. */
 DOT2HSM_API size_t dot2hsm_error_offset(const dot2hsm_error *error);
+/** The code of the RA-EE error table that an RA of stage QA gave, such as 5055; 0 if none. */
+DOT2HSM_API int dot2hsm_error_scms_code(const dot2hsm_error *error);
+/**
+ * For code that answers in the manner of this library: fills error (may be NULL) with a status, a
+ * field, an offset and a sentence (NULL: that of the status), and with what stands in OpenSSL's
+ * queue of this thread, which is emptied. DOT2HSM_OK empties both. Returns status.
+ */
+DOT2HSM_API dot2hsm_status dot2hsm_error_set(dot2hsm_error *error, dot2hsm_status status,
+                                             const char *field, size_t offset, const char *detail);
 
 /** Frees octets and text that a function of this library has made. */
 DOT2HSM_API void dot2hsm_free(void *data);
@@ -147,7 +167,11 @@ struct dot2hsm_options {
  */
 DOT2HSM_API dot2hsm_status dot2hsm_ctx_new(const struct dot2hsm_options *options, dot2hsm_ctx **ctx,
                                            dot2hsm_error *error);
+/** One more reference, for one more dot2hsm_ctx_free(). Returns ctx. */
+DOT2HSM_API dot2hsm_ctx *dot2hsm_ctx_up_ref(dot2hsm_ctx *ctx);
 DOT2HSM_API void dot2hsm_ctx_free(dot2hsm_ctx *ctx);
+/** Its OSSL_LIB_CTX, for the program's own use of OpenSSL; valid while ctx is. */
+DOT2HSM_API struct ossl_lib_ctx_st *dot2hsm_ctx_libctx(const dot2hsm_ctx *ctx);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,7 @@ extern "C" {
 
 /** A private key, in a token or in memory. */
 typedef struct dot2hsm_key dot2hsm_key;
-/** One decoded certificate of IEEE 1609.2; immutable. */
+/** One decoded certificate of IEEE 1609.2; immutable. Of NULL, all is 0, "" or NULL. */
 typedef struct dot2hsm_cert dot2hsm_cert;
 /** Anchors, the certificates between them and an end entity, CRLs, and a cache. */
 typedef struct dot2hsm_trust dot2hsm_trust;
@@ -35,6 +35,8 @@ DOT2HSM_API dot2hsm_status dot2hsm_key_from_evp(dot2hsm_ctx *ctx, struct evp_pke
 /** The public half as a compressed point, 33 or 49 octets; *size gets their number. */
 DOT2HSM_API dot2hsm_status dot2hsm_key_public(const dot2hsm_key *key,
                                               uint8_t point[DOT2HSM_POINT_MAX], size_t *size);
+/** Its EVP_PKEY, for the program's own use of OpenSSL; valid while key is. */
+DOT2HSM_API struct evp_pkey_st *dot2hsm_key_evp(const dot2hsm_key *key);
 DOT2HSM_API void dot2hsm_key_free(dot2hsm_key *key);
 
 /** Decodes a certificate and checks its consistency; copies the octets. It is not verified. */
@@ -79,6 +81,14 @@ DOT2HSM_API dot2hsm_status dot2hsm_trust_add(dot2hsm_trust *trust, const dot2hsm
  */
 DOT2HSM_API dot2hsm_status dot2hsm_trust_verify(dot2hsm_trust *trust, const dot2hsm_cert *cert,
                                                 uint32_t time32, dot2hsm_error *error);
+/**
+ * Takes a SecuredCrl of hash-based entries (IEEE 1609.2 clause 7), verified at a time
+ * (DOT2HSM_NOW); the trust may be in use by other threads. A list older than the one that is there
+ * changes nothing. DOT2HSM_E_MESSAGE: not a CRL. DOT2HSM_E_PERMISSION: not the signer's to say.
+ */
+DOT2HSM_API dot2hsm_status dot2hsm_trust_add_crl(dot2hsm_trust *trust, const uint8_t *octets,
+                                                 size_t size, uint32_t time32,
+                                                 dot2hsm_error *error);
 
 #ifdef __cplusplus
 }

@@ -30,7 +30,7 @@ DOT2HSM_API dot2hsm_status dot2hsm_spdu_sign(const dot2hsm_key *key, const dot2h
                                              size_t payload_size, uint8_t **octets, size_t *size,
                                              dot2hsm_error *error);
 
-/** A message that was found good. */
+/** A message that was found good. Of NULL, all is 0 or NULL. */
 typedef struct dot2hsm_spdu dot2hsm_spdu;
 
 /**

@@ -8,6 +8,8 @@
 
 #include <dot2hsm/spdu.h>
 
+#include "protocol/dot2/asn1_key.h"
+
 #define OK(call) assert_int_equal(call, DOT2HSM_OK)
 
 static const uint8_t text[] = "a message";
@@ -168,6 +170,126 @@ static void refuses(void **state)
                      DOT2HSM_E_TYPE);
 }
 
+/* Encrypted to a certificate, decrypted with its key. */
+static void encrypts_and_decrypts(void **state)
+{
+    const struct scene *s = *state;
+    EVP_PKEY *verify = fixture_key(&s->fixture, DOT2_CURVE_P256);
+    ToBeSignedCertificate_t *body =
+        fixture_body(&s->fixture, "recipient", dot2hsm_time32_now() - 1000, 10);
+    PublicEncryptionKey_t encryption = {0};
+    dot2hsm_cert *cert = NULL;
+    dot2_cert *made;
+    uint8_t *octets = NULL, *plaintext = NULL;
+    const uint8_t *cert_octets;
+    size_t size = 0, plaintext_size = 0;
+
+    fixture_app(&s->fixture, body, 0x20, NULL, NULL);
+    assert_int_equal(dot2_asn1_set_encryption_key(s->fixture.arena, &encryption,
+                                                  dot2hsm_key_evp(s->key), "", NULL),
+                     DOT2_OK);
+    body->encryptionKey = &encryption;
+    made = fixture_explicit(&s->fixture, body, verify, NULL, verify);
+    EVP_PKEY_free(verify);
+    cert_octets = dot2_cert_octets(made, &size);
+    OK(dot2hsm_cert_new(s->ctx, cert_octets, size, &cert, s->error));
+    dot2_cert_free(made);
+
+    OK(dot2hsm_spdu_encrypt(cert, text, sizeof(text), &octets, &size, s->error));
+    OK(dot2hsm_spdu_decrypt(s->key, cert, octets, size, &plaintext, &plaintext_size, s->error));
+    assert_int_equal(plaintext_size, sizeof(text));
+    assert_memory_equal(plaintext, text, sizeof(text));
+    dot2hsm_clear_free(plaintext, plaintext_size);
+    assert_int_equal(
+        dot2hsm_spdu_decrypt(s->other, cert, octets, size, &plaintext, &plaintext_size, s->error),
+        DOT2HSM_E_KEY_MISMATCH);
+    assert_int_equal(
+        dot2hsm_spdu_decrypt(s->key, s->cert, octets, size, &plaintext, &plaintext_size, s->error),
+        DOT2HSM_E_NOT_RECIPIENT);
+    octets[size - 1] ^= 1;
+    assert_int_equal(
+        dot2hsm_spdu_decrypt(s->key, cert, octets, size, &plaintext, &plaintext_size, s->error),
+        DOT2HSM_E_DECRYPT);
+    assert_null(plaintext);
+    dot2hsm_free(octets);
+    dot2hsm_cert_free(cert);
+}
+
+/* A caller's OSSL_LIB_CTX: the provider has to be there, and what the caller has stays its own. */
+static void takes_a_context_of_the_callers(void **state)
+{
+    const struct scene *s = *state;
+    static const char *const none[] = {NULL};
+    OSSL_LIB_CTX *bare = OSSL_LIB_CTX_new();
+    OSSL_PROVIDER *defaults = OSSL_PROVIDER_load(bare, "default");
+    struct dot2hsm_options options = {.size = sizeof(options), .libctx = bare};
+    dot2hsm_ctx *ctx = NULL;
+
+    assert_non_null(defaults);
+    assert_int_equal(dot2hsm_ctx_new(&options, &ctx, s->error), DOT2HSM_E_PROVIDER);
+    assert_null(ctx);
+    options.libctx = s->fixture.libctx;
+    options.provider_options = none;
+    assert_int_equal(dot2hsm_ctx_new(&options, &ctx, s->error), DOT2HSM_E_ARGUMENT);
+    options.provider_options = NULL;
+    OK(dot2hsm_ctx_new(&options, &ctx, s->error));
+    assert_ptr_equal(dot2hsm_ctx_libctx(ctx), s->fixture.libctx);
+    assert_ptr_equal(dot2hsm_ctx_up_ref(ctx), ctx);
+    dot2hsm_ctx_free(ctx);
+    assert_ptr_equal(dot2hsm_ctx_libctx(ctx), s->fixture.libctx);
+    dot2hsm_ctx_free(ctx);
+    assert_true(OSSL_PROVIDER_available(s->fixture.libctx, "dot2hsm"));
+    OSSL_PROVIDER_unload(defaults);
+    OSSL_LIB_CTX_free(bare);
+}
+
+/* Nothing that is asked of NULL, and nothing that is freed, ends the program. */
+static void takes_null(void **state)
+{
+    const struct scene *s = *state;
+    size_t size = 1;
+
+    assert_null(dot2hsm_cert_octets(NULL, &size));
+    assert_int_equal(size, 0);
+    size = 1;
+    assert_null(dot2hsm_cert_hash(NULL, &size));
+    assert_int_equal(size, 0);
+    assert_null(dot2hsm_cert_hashedid8(NULL));
+    assert_string_equal(dot2hsm_cert_name(NULL), "");
+    assert_int_equal(dot2hsm_cert_is_implicit(NULL), 0);
+    assert_int_equal(dot2hsm_cert_start(NULL), 0);
+    assert_int_equal(dot2hsm_cert_end(NULL), 0);
+    size = 1;
+    assert_null(dot2hsm_spdu_payload(NULL, &size));
+    assert_int_equal(size, 0);
+    assert_int_equal(dot2hsm_spdu_psid(NULL), 0);
+    assert_int_equal(dot2hsm_spdu_generation_time(NULL), 0);
+    assert_null(dot2hsm_spdu_signer(NULL));
+    assert_null(dot2hsm_key_evp(NULL));
+    assert_null(dot2hsm_ctx_libctx(NULL));
+    assert_null(dot2hsm_ctx_up_ref(NULL));
+    assert_int_equal(dot2hsm_error_status(NULL), DOT2HSM_OK);
+    assert_int_equal(dot2hsm_error_scms_code(NULL), 0);
+    assert_string_equal(dot2hsm_error_text(NULL), "");
+    dot2hsm_ctx_free(NULL);
+    dot2hsm_key_free(NULL);
+    dot2hsm_cert_free(NULL);
+    dot2hsm_trust_free(NULL);
+    dot2hsm_spdu_free(NULL);
+    dot2hsm_error_free(NULL);
+    assert_int_equal(dot2hsm_trust_add_crl(s->trust, NULL, 0, DOT2HSM_NOW, s->error),
+                     DOT2HSM_E_ARGUMENT);
+    assert_int_equal(dot2hsm_trust_add_crl(s->trust, text, sizeof(text), DOT2HSM_NOW, s->error),
+                     DOT2HSM_E_DECODE);
+    /* Every status has a name and a sentence, and no other has. */
+    for (int i = DOT2HSM_OK; i <= DOT2HSM_E_SERVER; i++) {
+        assert_string_not_equal(dot2hsm_status_name((dot2hsm_status)i), "DOT2HSM_E_UNKNOWN");
+        assert_string_not_equal(dot2hsm_status_text((dot2hsm_status)i), "an unknown status");
+    }
+    assert_string_equal(dot2hsm_status_name((dot2hsm_status)999), "DOT2HSM_E_UNKNOWN");
+    assert_string_equal(dot2hsm_status_text((dot2hsm_status)999), "an unknown status");
+}
+
 static void *worker(void *arg)
 {
     dot2hsm_error *error = dot2hsm_error_new();
@@ -193,6 +315,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(signs_and_verifies, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(encrypts_and_decrypts, setup, teardown),
+        cmocka_unit_test_setup_teardown(takes_a_context_of_the_callers, setup, teardown),
+        cmocka_unit_test_setup_teardown(takes_null, setup, teardown),
         cmocka_unit_test_setup_teardown(serves_threads, setup, teardown),
     };
 
