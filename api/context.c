@@ -1,20 +1,9 @@
 /* context.c: the library context with its providers; version, time, memory. */
 #include "api/internal.h"
-
-#include <string.h>
+#include "api/provider_conf.h"
 
 #include <openssl/bio.h>
-#include <openssl/conf.h>
 #include <openssl/crypto.h>
-#include <openssl/provider.h>
-
-/* What dot2hsm-provider(7) lists; a provider of OpenSSL 3.0 does not see what it does not ask for.
- */
-static const char *const options_known[] = {
-    "pkcs11-module",     "token",    "pin-source",       "allow-pin-value",
-    "require-sensitive", "key-copy", "max-sessions",     "deadline-ms",
-    "block-sigpipe",     "login",    "module-init-args", "trace",
-};
 
 const char *dot2hsm_version(void)
 {
@@ -50,48 +39,19 @@ dot2hsm_status dot2hsm_time32_from_unix(int64_t seconds, uint32_t *time32)
     return api_result(NULL, dot2_time32_from_unix(seconds, time32), NULL);
 }
 
-/* Within quotes CONF expands no variable and knows the backslash only. */
-static bool put(BIO *bio, const char *name, const char *value)
-{
-    if (BIO_printf(bio, "%s = \"", name) <= 0)
-        return false;
-    for (; *value != '\0'; value++) {
-        if ((unsigned char)*value < 0x20)
-            return false;
-        if (*value == '"' || *value == '\\')
-            BIO_write(bio, "\\", 1);
-        BIO_write(bio, value, 1);
-    }
-    return BIO_puts(bio, "\"\n") > 0;
-}
-
-static bool option_known(const char *name)
-{
-    for (size_t i = 0; i < sizeof(options_known) / sizeof(options_known[0]); i++) {
-        if (strcmp(options_known[i], name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* OpenSSL 3.0 gives a provider its options by a configuration only. */
 static dot2hsm_status write_conf(BIO *bio, const struct dot2hsm_options *options,
                                  dot2hsm_error *error)
 {
-    BIO_puts(bio, "openssl_conf = program\n[program]\nproviders = providers\n"
-                  "[providers]\ndefault = default_provider\ndot2hsm = dot2hsm_provider\n"
-                  "[default_provider]\nactivate = 1\n[dot2hsm_provider]\n");
-    if (options->provider_path != NULL && !put(bio, "module", options->provider_path))
+    if (!provider_conf_begin(bio, options->provider_path))
         return api_fail(error, DOT2HSM_E_ARGUMENT, "provider_path has a control character");
     for (const char *const *p = options->provider_options; p != NULL && *p != NULL; p += 2) {
-        if (!option_known(p[0]))
+        if (!provider_conf_known(p[0]))
             return api_fail(error, DOT2HSM_E_ARGUMENT, "the provider has no such option");
-        if (p[1] == NULL || !put(bio, p[0], p[1]))
+        if (p[1] == NULL || !provider_conf_put(bio, p[0], p[1]))
             return api_fail(error, DOT2HSM_E_ARGUMENT,
                             "an option of the provider has no value, "
                             "or one with a control character");
     }
-    BIO_puts(bio, "activate = 1\n");
     return DOT2HSM_OK;
 }
 
@@ -99,24 +59,16 @@ static dot2hsm_status load(dot2hsm_ctx *ctx, const struct dot2hsm_options *optio
                            dot2hsm_error *error)
 {
     BIO *bio = BIO_new(BIO_s_secmem());
-    dot2hsm_status status = DOT2HSM_OK;
-    CONF *conf = NULL;
+    dot2hsm_status status;
 
     ctx->libctx = OSSL_LIB_CTX_new();
     ctx->owns_libctx = true;
-    if (bio == NULL || ctx->libctx == NULL) {
+    if (bio == NULL || ctx->libctx == NULL)
         status = api_fail(error, DOT2HSM_E_MEMORY, NULL);
-        goto out;
-    }
-    status = write_conf(bio, options, error);
-    if (status != DOT2HSM_OK)
-        goto out;
-    conf = NCONF_new_ex(ctx->libctx, NULL);
-    if (conf == NULL || NCONF_load_bio(conf, bio, NULL) <= 0 ||
-        CONF_modules_load(conf, NULL, 0) <= 0 || !OSSL_PROVIDER_available(ctx->libctx, "dot2hsm"))
+    else
+        status = write_conf(bio, options, error);
+    if (status == DOT2HSM_OK && !provider_conf_load(bio, ctx->libctx))
         status = api_fail(error, DOT2HSM_E_PROVIDER, "the provider dot2hsm cannot be loaded");
-out:
-    NCONF_free(conf);
     BIO_free(bio);
     return status;
 }

@@ -72,9 +72,7 @@ bool app_conf_put(BIO *bio, const char *name, const char *value);
 /* --config, else DOT2HSM_CONF, else NULL. */
 const char *app_conf_path(const struct app_provider *options);
 
-/* Is this one of the options of the provider? */
-bool app_provider_option_known(const char *name);
-/* The one that a misspelt name most likely means, or NULL. */
+/* The option of the provider that a misspelt name most likely means, or NULL. */
 const char *app_provider_option_like(const char *name);
 
 /* A private key by URI (pkcs11:..., file:...) or path of a PEM file. Says why on failure. */

@@ -1,3 +1,4 @@
+#include "api/provider_conf.h"
 #include "apps/app.h"
 
 #include <string.h>
@@ -28,8 +29,7 @@ static bool key_known(const char *section, const char *key, const struct app_con
 {
     for (size_t i = 0; i < count; i++) {
         if (section_is(known[i].section, section) &&
-            (known[i].key == NULL ? app_provider_option_known(key)
-                                  : strcmp(known[i].key, key) == 0))
+            (known[i].key == NULL ? provider_conf_known(key) : strcmp(known[i].key, key) == 0))
             return true;
     }
     return false;

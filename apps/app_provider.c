@@ -7,29 +7,13 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/provider.h>
 #include <openssl/store.h>
 #include <openssl/ui.h>
 
+#include "api/provider_conf.h"
 #include "pkcs11/p11.h"
 
 #define MODULE_FILE "dot2hsm" DOT2HSM_MODULE_SUFFIX
-
-/* Options of the provider's section, dot2hsm-provider(7). */
-static const char *const provider_options[] = {
-    "pkcs11-module",     "token",    "pin-source",       "allow-pin-value",
-    "require-sensitive", "key-copy", "max-sessions",     "deadline-ms",
-    "block-sigpipe",     "login",    "module-init-args", "trace",
-};
-
-bool app_provider_option_known(const char *name)
-{
-    for (size_t i = 0; i < sizeof(provider_options) / sizeof(provider_options[0]); i++) {
-        if (strcmp(provider_options[i], name) == 0)
-            return true;
-    }
-    return false;
-}
 
 /* Levenshtein's distance; names longer than any option's are far from all of them. */
 static size_t distance(const char *a, const char *b)
@@ -61,12 +45,14 @@ const char *app_provider_option_like(const char *name)
     const char *best = NULL;
     size_t least = 4; /* more letters than these make another word */
 
-    for (size_t i = 0; i < sizeof(provider_options) / sizeof(provider_options[0]); i++) {
-        size_t away = distance(provider_options[i], name);
+    const char *option;
+
+    for (size_t i = 0; (option = provider_conf_option(i)) != NULL; i++) {
+        size_t away = distance(option, name);
 
         if (away < least) {
             least = away;
-            best = provider_options[i];
+            best = option;
         }
     }
     return best;
@@ -118,23 +104,12 @@ bool app_provider_find(char path[4096])
     return access(path, R_OK) == 0;
 }
 
-/*
- * One line "name = value". Within quotes CONF expands no variable and knows the backslash only,
- * so that any value without a control character stays what it is.
- */
 bool app_conf_put(BIO *bio, const char *name, const char *value)
 {
-    BIO_printf(bio, "%s = \"", name);
-    for (; *value != '\0'; value++) {
-        if ((unsigned char)*value < 0x20) {
-            app_error("the option %s has a control character", name);
-            return false;
-        }
-        if (*value == '"' || *value == '\\')
-            BIO_write(bio, "\\", 1);
-        BIO_write(bio, value, 1);
-    }
-    return BIO_puts(bio, "\"\n") > 0;
+    if (provider_conf_put(bio, name, value))
+        return true;
+    app_error("the option %s has a control character", name);
+    return false;
 }
 
 static int put_section(BIO *bio, const char *path, const CONF *conf, const char *section,
@@ -148,7 +123,7 @@ static int put_section(BIO *bio, const char *path, const CONF *conf, const char 
     ERR_pop_to_mark();
     for (int i = 0; values != NULL && i < sk_CONF_VALUE_num(values); i++) {
         value = sk_CONF_VALUE_value(values, i);
-        if (!app_provider_option_known(value->name)) {
+        if (!provider_conf_known(value->name)) {
             app_error("%s: [%s]: unknown key \"%s\"", path, section, value->name);
             return APP_USAGE;
         }
@@ -190,18 +165,17 @@ static int put_configuration(BIO *bio, const struct app_provider *options)
                   MODULE_FILE, OPENSSL_info(OPENSSL_INFO_MODULES_DIR));
         return APP_USAGE;
     }
-    BIO_puts(bio, "openssl_conf = program\n[program]\nproviders = providers\n"
-                  "[providers]\ndefault = default_provider\ndot2hsm = dot2hsm_provider\n"
-                  "[default_provider]\nactivate = 1\n[dot2hsm_provider]\n");
-    if (!app_conf_put(bio, "module", module))
+    if (!provider_conf_begin(bio, module)) {
+        app_error("the path of the provider has a control character");
         return APP_USAGE;
+    }
     if ((options->module != NULL && !app_conf_put(bio, "pkcs11-module", options->module)) ||
         (options->token != NULL && !app_conf_put(bio, "token", options->token)) ||
         (options->pin_source != NULL && !app_conf_put(bio, "pin-source", options->pin_source)))
         return APP_USAGE;
     if (file != NULL && put_file_options(bio, file, options) != APP_OK)
         return APP_USAGE;
-    return BIO_puts(bio, "activate = 1\n") > 0 ? APP_OK : APP_USAGE;
+    return APP_OK;
 }
 
 int app_provider_load(const struct app_provider *options, OSSL_LIB_CTX **libctx)
@@ -209,8 +183,6 @@ int app_provider_load(const struct app_provider *options, OSSL_LIB_CTX **libctx)
     static const struct app_provider none;
     OSSL_LIB_CTX *made = NULL;
     BIO *bio = NULL;
-    CONF *conf = NULL;
-    long line = 0;
     int code = APP_USAGE;
 
     *libctx = NULL;
@@ -223,21 +195,14 @@ int app_provider_load(const struct app_provider *options, OSSL_LIB_CTX **libctx)
     }
     if (put_configuration(bio, options != NULL ? options : &none) != APP_OK)
         goto out;
-    conf = NCONF_new_ex(made, NULL);
-    if (conf == NULL || NCONF_load_bio(conf, bio, &line) <= 0 ||
-        CONF_modules_load(conf, NULL, 0) <= 0) {
+    if (!provider_conf_load(bio, made)) {
         app_error_openssl("the provider dot2hsm cannot be loaded");
-        goto out;
-    }
-    if (!OSSL_PROVIDER_available(made, "dot2hsm") || !OSSL_PROVIDER_available(made, "default")) {
-        app_error_openssl("the provider dot2hsm is loaded but not active");
         goto out;
     }
     *libctx = made;
     made = NULL;
     code = APP_OK;
 out:
-    NCONF_free(conf);
     BIO_free(bio);
     OSSL_LIB_CTX_free(made);
     return code;

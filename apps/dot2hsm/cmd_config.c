@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/provider_conf.h"
 #include "apps/dot2hsm/commands.h"
 #include "apps/dot2hsm/token.h"
 
@@ -46,7 +47,7 @@ static bool take_setting(struct wanted *wanted, char *text)
 
     if (equals != NULL)
         *equals = '\0';
-    if (equals == NULL || !app_provider_option_known(text)) {
+    if (equals == NULL || !provider_conf_known(text)) {
         app_error("--option wants NAME=VALUE, and %s is no option of the provider", text);
         return false;
     }

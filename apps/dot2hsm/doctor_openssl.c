@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/provider.h>
 
+#include "api/provider_conf.h"
 #include "apps/dot2hsm/doctor.h"
 
 #define WRITE_IT "`dot2hsm config` writes a file that works."
@@ -86,7 +87,7 @@ static void take(struct doctor *doctor, BIO *bio, const char *path, const CONF *
         const CONF_VALUE *value = sk_CONF_VALUE_value(values, i);
         bool known = false;
 
-        if (app_provider_option_known(value->name)) {
+        if (provider_conf_known(value->name)) {
             if (over == NULL || doctor_value(over, over_section, value->name) == NULL)
                 app_conf_put(bio, value->name, value->value);
             continue;

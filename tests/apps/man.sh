@@ -33,7 +33,7 @@ done
 knows dot2hsm.conf.5 $(sed -n 's/^    {"ee", "\(.*\)"},$/\1/p' apps/dot2hsm/command.c)
 # shellcheck disable=SC2046
 knows dot2hsm-ra.8 $(sed -n 's/^    {"ra[^"]*", "\(.*\)"},$/\1/p' apps/ra/config.c)
-options=$(sed -n '/provider_options\[\] = {/,/^};/p' apps/app_provider.c | grep -o '"[a-z-]*"' | tr -d '"')
+options=$(sed -n '/ options\[\] = {/,/};/p' api/provider_conf.c | grep -o '"[a-z-]*"' | tr -d '"')
 # shellcheck disable=SC2086
 knows dot2hsm.conf.5 $options
 # shellcheck disable=SC2086
