@@ -28,7 +28,7 @@ decrypts messages over it.")
 # What Debian wants and cpack does not write: the trigger of ldconfig; and every shared library of
 # the package has a line: name, number of its interface, package.
 set(shlibs)
-foreach(library libdot2hsm)
+foreach(library libdot2hsm libdot2hsm-ra)
   string(APPEND shlibs "${library} 0 libdot2hsm0 (>= ${PROJECT_VERSION})\n")
 endforeach()
 file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/packaging/debian/shlibs CONTENT "${shlibs}" @ONLY)
