@@ -7,6 +7,7 @@ set -euo pipefail
 tokens ra rse
 sync_lab --module "$softhsm" --pin-source "file:$work/%s.pin" --ra-token pkcs11:token=ra \
     --rse-token pkcs11:token=rse
+token_apart "$lab/rse.conf"
 cas_start --application implicit
 conf=$work/device.conf
 state=$work/state
@@ -201,7 +202,7 @@ expect 0 sync
 acked=$(sed -n 's/^request //p' "$state/state")
 [ -e "$state/request-$acked.verify.sealed" ] || fail "$(ls "$state")"
 [ "$(stat -c %a "$state/request-$acked.verify.sealed")" = 600 ] || fail "the mode"
-sleep 1.2
+sleep 2.2
 expect 2 ee sync
 says "assemble-key-on-host is not set"
 cp "$state/request-$acked.verify.sealed" "$work/sealed"
@@ -227,7 +228,7 @@ expect 0 "$dot2hsm" verify --root "$lab/trust/root.oer" --cert "$lab/trust" "$wo
 echo "- without the option: the error"
 sed 's/^\[ee\]/[ee]\nrenew-before = 8000/' "$conf" >"$work/renew.conf"
 expect 0 "$dot2hsm" ee sync --config "$work/renew.conf"
-sleep 1.2
+sleep 2.2
 expect 1 "$dot2hsm" ee sync --config "$work/renew.conf"
 says "its key cannot be made in a token"
 

@@ -9,7 +9,7 @@ rounds=4
 where=${1:-file}
 [ "$where" != assembled ] || rounds=2
 [ -z "${DOT2HSM_LONG:-}" ] || rounds=60
-sync_lab
+CERTIFICATE_DELAY=1 sync_lab
 cas_start
 state=$work/state
 conf=$work/device.conf

@@ -20,7 +20,7 @@ sed -i "s/^port *=.*/port = 0/; s/^crl-port *=.*/crl-port = 0/; /^url-base/d; /^
 cat >>"$lab/ra.conf" <<END
 port-file = $work/ra.port
 crl-port-file = $work/crl.port
-certificate-delay = 1
+certificate-delay = 2
 max-requests = 0
 END
 ra_start

@@ -15,19 +15,12 @@ application=explicit
 files="application.oer application.pem chain.oer lock policy.oer ra.oer state "
 if [ "$kind" != file ]; then
     tokens ra rse
-    sync_lab --module "$softhsm" --pin-source "file:$work/%s.pin" --rse-token pkcs11:token=rse
-    # In another process, as a HSM is: what is killed while SoftHSM writes takes the token with it.
-    export SHIM_SOCKET=$work/shim.sock
-    setsid "$tools/p11shimd" "$SHIM_SOCKET" "$softhsm" >"$work/shimd.log" 2>&1 &
-    pids+=("$!")
-    for _ in $(seq 100); do
-        [ -S "$SHIM_SOCKET" ] && break
-        sleep 0.05
-    done
-    sed -i "s#^pkcs11-module.*#pkcs11-module = $tools/p11shim.so#" "$(readlink -f "$lab/ee.conf")"
+    CERTIFICATE_DELAY=1 sync_lab --module "$softhsm" --pin-source "file:$work/%s.pin" \
+        --rse-token pkcs11:token=rse
+    token_apart "$(readlink -f "$lab/ee.conf")"
     files=${files/application.pem /}
 else
-    sync_lab
+    CERTIFICATE_DELAY=1 sync_lab
 fi
 cas_start --application "$application"
 [ "$kind" != assembled ] || sed -i 's/^\[ee\]/[ee]\nassemble-key-on-host = yes/' "$(readlink -f "$lab/ee.conf")"

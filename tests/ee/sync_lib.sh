@@ -4,17 +4,31 @@
 dot2hsm=$bin/dot2hsm
 
 # sync_lab OPTION...: lab init with these, the RA on a port of its own, and lab run.
+# A test that looks before certDLTime needs a second that no request takes; kills are shorter with one.
 sync_lab() {
     "$dot2hsm" lab init "$@" "$work/lab" >/dev/null
     lab=$work/lab
     sed -i "s/^port *=.*/port = 0/; /^url-base/d; /^certificate-delay/d; /^max-requests/d" "$lab/ra.conf"
     cat >>"$lab/ra.conf" <<END
 port-file = $work/ra.port
-certificate-delay = 1
+certificate-delay = ${CERTIFICATE_DELAY:-2}
 max-requests = 0
 END
     ra_start
     sed -i "s/^\(ra-url = .*\):[0-9]*\$/\1:$port/" "$lab"/*.conf
+}
+
+# token_apart CONF: the token of this configuration is in another process from here on, as a HSM is:
+# what is killed while SoftHSM writes takes the token with it.
+token_apart() {
+    export SHIM_SOCKET=$work/shim.sock
+    setsid "$tools/p11shimd" "$SHIM_SOCKET" "$softhsm" >"$work/shimd.log" 2>&1 &
+    pids+=("$!")
+    for _ in $(seq 100); do
+        [ -S "$SHIM_SOCKET" ] && break
+        sleep 0.05
+    done
+    sed -i "s#^pkcs11-module.*#pkcs11-module = $tools/p11shim.so#" "$1"
 }
 
 # cas_start OPTION...: the enrollment CA and the pseudonym CA of the lab.
