@@ -147,9 +147,10 @@ static CK_RV name_by_point(struct p11_op *op, struct generate *generate,
     }
     if (!generate->uri->has_id) {
         p11_made_id(point, 1 + 2 * generate->curve->size, generate->id);
-        rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, private_key, &id, 1);
+        /* The private one last: while it has none, the pair can be told to be unfinished. */
+        rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, public_key, &id, 1);
         if (rv == CKR_OK)
-            rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, public_key, &id, 1);
+            rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, private_key, &id, 1);
     }
     return rv;
 }

@@ -166,6 +166,8 @@ int sealed_key_make(struct device *device, const char *path, const char *uri, EV
         if (code == APP_OK)
             code = sealed_key_uri(uri, seal);
         if (code == APP_OK)
+            code = device_leftovers_delete(device, seal);
+        if (code == APP_OK)
             code = device_token_key_make(device, seal, P11_USAGE_DERIVE);
         if (code == APP_OK)
             code = open_sealing(device, uri, &sealing);

@@ -187,6 +187,8 @@ int device_token_uri(const char *token, const char *name, char *uri);
 int device_key_delete(struct device *device, const char *uri);
 /* A software key as PKCS #8 PEM, mode 0600. */
 int device_key_write(const struct device *device, const char *path, EVP_PKEY *key);
+/* Deletes what a killed run has left unfinished in a token under a name that is ours alone. */
+int device_leftovers_delete(struct device *device, const char *uri);
 /* A key in a token by its URI, if there is none; usage is a set of enum p11_usage. */
 int device_token_key_make(struct device *device, const char *uri, unsigned usage);
 

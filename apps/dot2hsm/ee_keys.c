@@ -128,7 +128,7 @@ int device_key_delete(struct device *device, const char *uri)
  * Nothing was ever asked for with either, for no request could be built. Only for keys whose names
  * are made here: what else cannot be used is somebody's.
  */
-static int leftovers_delete(struct device *device, const char *uri)
+int device_leftovers_delete(struct device *device, const char *uri)
 {
     p11_ctx *ctx = NULL;
     p11_key *key = NULL;
@@ -158,7 +158,7 @@ int device_key_make(struct device *device, enum device_kind kind, const char *id
     if (code != APP_OK)
         return code;
     if (in_token(uri)) {
-        code = leftovers_delete(device, uri);
+        code = device_leftovers_delete(device, uri);
         return code != APP_OK ? code
                               : device_token_key_make(
                                     device, uri,
