@@ -209,7 +209,8 @@ struct dot2hsm_ra_server_options {
 };
 /**
  * Starts a server in threads of its own, which have all signals blocked. DOT2HSM_E_SERVER: the
- * certificate, the port or a directory cannot be used.
+ * certificate, the port or a directory cannot be used. Where there is no memory left even to refuse
+ * a connection it calls abort(), because libevent would serve plain text otherwise.
  */
 DOT2HSM_API dot2hsm_status dot2hsm_ra_server_start(dot2hsm_ra *ra,
                                                    const struct dot2hsm_ra_server_options *options,
