@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 {
     const char *provider[] = {"pkcs11-module", NULL, "pin-source", NULL, NULL};
     struct dot2hsm_options options = {.size = sizeof options, .provider_options = provider};
-    struct dot2hsm_ra_options decide = {.size = sizeof decide, .certificate_delay = 1};
+    struct dot2hsm_ra_options decide = {.size = sizeof decide, .certificate_delay = 3};
     struct dot2hsm_ra_server_options serve = {
         .size = sizeof serve, .address = "127.0.0.1", .stage_qa = 1, .log = log_line};
     dot2hsm_ra_store *store = NULL;

@@ -54,8 +54,8 @@ target_link_libraries(spdu dot2hsm::dot2hsm)
 add_executable(ra $SOURCE_DIR/examples/ra.c)
 target_link_libraries(ra dot2hsm::dot2hsm-ra)
 END
-cmake -S "$work/project" -B "$work/project/build" -DCMAKE_PREFIX_PATH="$prefix" >"$work/cmake.log" &&
-    cmake --build "$work/project/build" >>"$work/cmake.log" || fail "find_package(dot2hsm)"
+cmake -S "$work/project" -B "$work/project/build" -DCMAKE_PREFIX_PATH="$prefix" >"$work/cmake.log"
+cmake --build "$work/project/build" >>"$work/cmake.log"
 
 tokens ra rse
 "$bin/dot2hsm" lab init "$work/lab" --module "$softhsm" --pin-source "file:$work/%s.pin" \
@@ -92,9 +92,11 @@ sed -i "s|^ra-url = .*|ra-url = $url|" "$work/lab/rse.conf"
 file=$(basename "$work"/lab/ra/download/????????????????.zip)
 state=$work/lab/rse/state
 installed() { ls "$state"/application-*.oer 2>/dev/null; }
-for _ in $(seq 40); do
-    "$bin/dot2hsm" ee sync --config "$work/lab/rse.conf" >"$work/out" 2>&1 || fail "$(cat "$work/out")"
-    "$bin/dot2hsm" lab run --once "$work/lab" >"$work/cas.log" 2>&1
+# Its CA is at work before it asks; on a loaded machine it may be late, and the device asks again.
+setsid "$bin/dot2hsm" lab run --interval 50 "$work/lab" >"$work/cas.log" 2>&1 &
+pids+=("$!")
+for _ in $(seq 120); do
+    "$bin/dot2hsm" ee sync --config "$work/lab/rse.conf" >"$work/sync.log" 2>&1 || true
     [ -z "$(installed)" ] || break
     sleep 0.5
 done
