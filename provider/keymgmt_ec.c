@@ -3,6 +3,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
 
@@ -58,6 +59,18 @@ static int keymgmt_has(const void *vkey, int selection)
     return 1;
 }
 
+/* Private numbers, in a time that does not tell where they differ. */
+static int same_number(const BIGNUM *one, const BIGNUM *other)
+{
+    uint8_t a[PROV_MAX_COORDINATE], b[PROV_MAX_COORDINATE];
+    int same = BN_bn2binpad(one, a, sizeof(a)) > 0 && BN_bn2binpad(other, b, sizeof(b)) > 0 &&
+               CRYPTO_memcmp(a, b, sizeof(a)) == 0;
+
+    OPENSSL_cleanse(a, sizeof(a));
+    OPENSSL_cleanse(b, sizeof(b));
+    return same;
+}
+
 /*
  * A private key in a token cannot be read, so keys are the same when their public keys are; only
  * two software keys without any public key are compared by their private numbers.
@@ -81,7 +94,7 @@ static int keymgmt_match(const void *vone, const void *vother, int selection)
     } else if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0) {
         same = EVP_PKEY_get_bn_param(one->software, OSSL_PKEY_PARAM_PRIV_KEY, &d_one) &&
                EVP_PKEY_get_bn_param(other->software, OSSL_PKEY_PARAM_PRIV_KEY, &d_other) &&
-               BN_cmp(d_one, d_other) == 0;
+               same_number(d_one, d_other);
     }
 out:
     ERR_pop_to_mark();

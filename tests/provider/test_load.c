@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/params.h>
 #include <openssl/store.h>
 
@@ -221,6 +223,53 @@ static void software_keys_answer_as_the_default_providers_do(void **state)
     world_close(&world);
 }
 
+/* Without a public key there is the private number to compare. */
+static EVP_PKEY *number_alone(OSSL_LIB_CTX *libctx, const char *curve, EVP_PKEY *from)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(libctx, "EC", OURS);
+    BIGNUM *number = NULL;
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    OSSL_PARAM *params;
+    EVP_PKEY *key = NULL;
+
+    assert_true(EVP_PKEY_get_bn_param(from, OSSL_PKEY_PARAM_PRIV_KEY, &number));
+    assert_true(OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, curve, 0) &&
+                OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_PRIV_KEY, number));
+    params = OSSL_PARAM_BLD_to_param(builder);
+    assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params), 1);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(builder);
+    BN_free(number);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+static void private_numbers_are_compared(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, "default", "dot2hsm");
+    for (size_t i = 0; i < CURVE_COUNT; i++) {
+        EVP_PKEY *one = key_generate(world.libctx, OURS, curve_names[i]);
+        EVP_PKEY *two = key_generate(world.libctx, OURS, curve_names[i]);
+        EVP_PKEY *alone = number_alone(world.libctx, curve_names[i], one);
+        EVP_PKEY *same = number_alone(world.libctx, curve_names[i], one);
+        EVP_PKEY *other = number_alone(world.libctx, curve_names[i], two);
+
+        assert_int_equal(EVP_PKEY_eq(alone, same), 1);
+        assert_int_not_equal(EVP_PKEY_eq(alone, other), 1);
+        assert_int_equal(ERR_peek_error(), 0);
+        EVP_PKEY_free(one);
+        EVP_PKEY_free(two);
+        EVP_PKEY_free(alone);
+        EVP_PKEY_free(same);
+        EVP_PKEY_free(other);
+    }
+    world_close(&world);
+}
+
 static size_t derive(OSSL_LIB_CTX *libctx, const char *properties, EVP_PKEY *key, EVP_PKEY *peer,
                      uint8_t *secret)
 {
@@ -274,6 +323,7 @@ int main(void)
         cmocka_unit_test(with_dot2hsm_away_nothing_is_signed),
         cmocka_unit_test(options_that_are_wrong_are_said_at_the_uri),
         cmocka_unit_test(software_keys_answer_as_the_default_providers_do),
+        cmocka_unit_test(private_numbers_are_compared),
         cmocka_unit_test(ecdh_in_software_agrees),
     };
 
