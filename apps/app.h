@@ -84,6 +84,14 @@ int app_file_read(const char *path, size_t max, uint8_t **octets, size_t *size);
 int app_file_write(const char *path, const uint8_t *octets, size_t size, unsigned mode);
 
 /*
+ * Calls each for every file of a list of files and directories, separated by commas, until it
+ * returns false. Of a directory, every regular file named *.oer, *.coer or *.cert, by name. False
+ * if each was, or a directory cannot be read, which is said.
+ */
+typedef bool app_certificate_fn(void *arg, const char *path);
+bool app_certificates_each(const char *list, app_certificate_fn *each, void *arg);
+
+/*
  * A configuration file in OpenSSL's CONF format whose sections and keys must all be known.
  * APP_USAGE with file, section and key otherwise.
  */

@@ -201,8 +201,10 @@ int cmd_ra(int argc, char **argv)
         {"blacklist", "the internal blacklist", ra_blacklist},
         {"files", "which device may download which file", cmd_ra_files},
         {"eca", "the enrollment CAs whose devices are served", cmd_ra_eca},
+        {"status", "how it all stands", cmd_ra_status},
     };
 
     return command_run(commands, sizeof(commands) / sizeof(commands[0]),
-                       "The live store of a registration authority.\n", argc, argv);
+                       "A registration authority: its live store, and how it stands.\n", argc,
+                       argv);
 }

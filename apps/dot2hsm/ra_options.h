@@ -50,5 +50,6 @@ int ra_options_name(const char *operand, struct ra_named *named);
 /* `dot2hsm ra files` */
 int cmd_ra_files(int argc, char **argv);
 int cmd_ra_eca(int argc, char **argv);
+int cmd_ra_status(int argc, char **argv);
 
 #endif

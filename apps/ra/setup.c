@@ -3,12 +3,8 @@
  */
 #include "apps/ra/ra_app.h"
 
-#include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 #include <syslog.h>
 
 #include <openssl/crypto.h>
@@ -37,8 +33,10 @@ struct adding {
     size_t count;
 };
 
-static bool add_file(struct adding *adding, const char *path)
+/* Every such file has to be a certificate: one that is none is an error, not a surprise. */
+static bool add_file(void *arg, const char *path)
 {
+    struct adding *adding = arg;
     struct dot2_error error = {0};
     dot2_cert *cert = NULL;
     uint8_t *octets = NULL;
@@ -62,66 +60,6 @@ static bool add_file(struct adding *adding, const char *path)
     return status == DOT2_OK;
 }
 
-/* By its name: the directory may have a README, or an X.509 root. */
-static int is_certificate(const struct dirent *entry)
-{
-    static const char *const extensions[] = {".oer", ".coer", ".cert"};
-    const char *dot = strrchr(entry->d_name, '.');
-
-    for (size_t i = 0; dot != NULL && i < sizeof extensions / sizeof extensions[0]; i++)
-        if (dot != entry->d_name && strcasecmp(dot, extensions[i]) == 0)
-            return 1;
-    return 0;
-}
-
-/* Every such file has to be a certificate: one that is none is an error, not a surprise. */
-static bool add_directory(struct adding *adding, const char *directory)
-{
-    struct dirent **entries = NULL;
-    int count = scandir(directory, &entries, is_certificate, alphasort);
-    bool ok = count >= 0;
-
-    if (count < 0)
-        app_error("directory %s cannot be read", directory);
-    for (int i = 0; i < count; i++) {
-        char path[4096];
-        struct stat st;
-        int n = snprintf(path, sizeof path, "%s/%s", directory, entries[i]->d_name);
-
-        if (ok && n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0 && S_ISREG(st.st_mode))
-            ok = add_file(adding, path);
-        free(entries[i]);
-    }
-    free(entries);
-    return ok;
-}
-
-/* A list of files and directories, separated by commas. */
-static bool add_list(struct adding *adding, const char *list)
-{
-    char *copy = OPENSSL_strdup(list), *save = NULL;
-    bool ok = copy != NULL;
-
-    if (copy == NULL)
-        return false;
-    for (char *item = strtok_r(copy, ",", &save); ok && item != NULL;
-         item = strtok_r(NULL, ",", &save)) {
-        size_t size;
-        struct stat st;
-
-        item += strspn(item, " \t");
-        size = strlen(item);
-        while (size > 0 && (item[size - 1] == ' ' || item[size - 1] == '\t'))
-            item[--size] = '\0';
-        if (size == 0)
-            continue;
-        ok = stat(item, &st) == 0 && S_ISDIR(st.st_mode) ? add_directory(adding, item)
-                                                         : add_file(adding, item);
-    }
-    OPENSSL_free(copy);
-    return ok;
-}
-
 dot2_trust *ra_app_trust(dot2_crypto *crypto, const struct ra_app_config *config)
 {
     struct adding adding = {.crypto = crypto, .anchor = true};
@@ -130,14 +68,15 @@ dot2_trust *ra_app_trust(dot2_crypto *crypto, const struct ra_app_config *config
         app_error("out of memory");
         return NULL;
     }
-    if (!add_list(&adding, config->anchors))
+    if (!app_certificates_each(config->anchors, add_file, &adding))
         goto fail;
     if (adding.count == 0) {
         app_error("anchors = %s: there is no certificate", config->anchors);
         goto fail;
     }
     adding.anchor = false;
-    if (config->certificates != NULL && !add_list(&adding, config->certificates))
+    if (config->certificates != NULL &&
+        !app_certificates_each(config->certificates, add_file, &adding))
         goto fail;
     return adding.trust;
 fail:

@@ -36,6 +36,14 @@ enum ra_store_status ra_store_open(const char *spec, bool create, ra_store **sto
 void ra_store_close(ra_store *store);
 /* One sentence on the last failure of any thread, for a log. */
 void ra_store_last_error(ra_store *store, char *text, size_t text_size);
+struct ra_store_counts {
+    int64_t schema; /* version of the tables */
+    int64_t blacklist, files, ecas;
+    int64_t pending, ready, failed; /* requests */
+    int64_t oldest_pending;         /* when it was received, Unix time; 0: none is pending */
+};
+/* Goes through whole tables: for an operator, not for a request. */
+enum ra_store_status ra_store_count(ra_store *store, struct ra_store_counts *counts);
 /* How many calls got no answer from the store (RA_STORE_UNAVAILABLE) since it was opened. */
 uint64_t ra_store_errors(const ra_store *store);
 

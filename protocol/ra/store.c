@@ -102,6 +102,12 @@ enum ra_store_status ra_store_counted(ra_store *store, enum ra_store_status stat
     return status;
 }
 
+enum ra_store_status ra_store_count(ra_store *store, struct ra_store_counts *counts)
+{
+    memset(counts, 0, sizeof *counts);
+    return ra_store_counted(store, store->ops->count(store->backend, counts));
+}
+
 uint64_t ra_store_errors(const ra_store *store)
 {
     return store->errors;

@@ -37,6 +37,7 @@ struct ra_store_ops {
     void (*close)(void *backend);
     /* The sentence of the last failure of any thread, for a log. */
     void (*last_error)(void *backend, char *text, size_t text_size);
+    enum ra_store_status (*count)(void *backend, struct ra_store_counts *counts);
     enum ra_store_status (*blacklist_add)(void *backend, const struct ra_blacklist_entry *entry);
     enum ra_store_status (*blacklist_remove)(void *backend, const struct ra_blacklist_entry *entry);
     enum ra_store_status (*blacklist_each)(void *backend, ra_blacklist_each_fn *each, void *arg);

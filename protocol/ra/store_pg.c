@@ -11,6 +11,14 @@
 #define PAGE_ROWS 500 /* of a list that is gone through: what is in memory at a time */
 
 const char *const ra_pg_sql[RA_PG_COUNT] = {
+    [RA_PG_STORE_COUNT] =
+        "SELECT version::int8, (SELECT count(*) FROM blacklist), (SELECT count(*) FROM files),"
+        " (SELECT count(*) FROM ecas),"
+        " (SELECT count(*) FROM requests WHERE state = 0),"
+        " (SELECT count(*) FROM requests WHERE state = 1),"
+        " (SELECT count(*) FROM requests WHERE state = 2),"
+        " (SELECT coalesce(min(received), 0) FROM requests WHERE state = 0)"
+        " FROM version",
     [RA_PG_BLACKLIST_ADD] = "INSERT INTO blacklist (id, added, comment) VALUES ($1, $2, $3)",
     [RA_PG_BLACKLIST_REMOVE] = "DELETE FROM blacklist WHERE id = $1",
     [RA_PG_BLACKLIST_PAGE] = "SELECT seq, id, added, comment FROM blacklist WHERE seq > $1"
@@ -125,6 +133,22 @@ enum ra_store_status ra_pg_copy(const PGresult *result, int row, int column, uin
 void ra_pg_string(const PGresult *result, int row, int column, char *text, size_t size)
 {
     snprintf(text, size, "%.*s", PQgetlength(result, row, column), PQgetvalue(result, row, column));
+}
+
+static enum ra_store_status pg_count(void *arg, struct ra_store_counts *counts)
+{
+    int64_t *const columns[] = {&counts->schema, &counts->blacklist,     &counts->files,
+                                &counts->ecas,   &counts->pending,       &counts->ready,
+                                &counts->failed, &counts->oldest_pending};
+    PGresult *result = NULL;
+    enum ra_store_status status = ra_pg_ask(arg, RA_PG_STORE_COUNT, NULL, &result);
+
+    if (status == RA_STORE_OK && PQntuples(result) != 1)
+        status = RA_STORE_UNAVAILABLE;
+    for (int i = 0; status == RA_STORE_OK && i < (int)(sizeof columns / sizeof columns[0]); i++)
+        *columns[i] = ra_pg_int64(result, 0, i);
+    PQclear(result);
+    return status;
 }
 
 static enum ra_store_status pg_blacklist_add(void *arg, const struct ra_blacklist_entry *entry)
@@ -277,6 +301,7 @@ const struct ra_store_ops ra_store_pg = {
     .open = ra_pg_open,
     .close = ra_pg_close,
     .last_error = ra_pg_last_error,
+    .count = pg_count,
     .blacklist_add = pg_blacklist_add,
     .blacklist_remove = pg_blacklist_remove,
     .blacklist_each = pg_blacklist_each,

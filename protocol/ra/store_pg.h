@@ -11,6 +11,7 @@
 #include <libpq-fe.h>
 
 enum ra_pg_sql {
+    RA_PG_STORE_COUNT,
     RA_PG_BLACKLIST_ADD,
     RA_PG_BLACKLIST_REMOVE,
     RA_PG_BLACKLIST_PAGE,

@@ -8,6 +8,14 @@
 #include <string.h>
 
 const char *const ra_sqlite_sql[RA_SQL_COUNT] = {
+    [RA_SQL_STORE_COUNT] =
+        "SELECT user_version, (SELECT count(*) FROM blacklist), (SELECT count(*) FROM files),"
+        " (SELECT count(*) FROM ecas),"
+        " (SELECT count(*) FROM requests WHERE state = 0),"
+        " (SELECT count(*) FROM requests WHERE state = 1),"
+        " (SELECT count(*) FROM requests WHERE state = 2),"
+        " (SELECT coalesce(min(received), 0) FROM requests WHERE state = 0)"
+        " FROM pragma_user_version",
     [RA_SQL_BLACKLIST_ADD] = "INSERT INTO blacklist (id, added, comment) VALUES (?1, ?2, ?3)",
     [RA_SQL_BLACKLIST_REMOVE] = "DELETE FROM blacklist WHERE id = ?1",
     [RA_SQL_BLACKLIST_EACH] = "SELECT id, added, comment FROM blacklist ORDER BY seq",
@@ -51,6 +59,28 @@ const char *const ra_sqlite_sql[RA_SQL_COUNT] = {
     [RA_SQL_ECA_CHECK] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM ecas WHERE id = ?1)"
                          " OR NOT EXISTS (SELECT 1 FROM ecas)",
 };
+
+static enum ra_store_status sqlite_count(void *arg, struct ra_store_counts *counts)
+{
+    int64_t *const columns[] = {&counts->schema, &counts->blacklist,     &counts->files,
+                                &counts->ecas,   &counts->pending,       &counts->ready,
+                                &counts->failed, &counts->oldest_pending};
+    struct ra_sqlite *backend = arg;
+    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
+    sqlite3_stmt *statement = NULL;
+    int rc;
+
+    if (connection == NULL)
+        return RA_STORE_UNAVAILABLE;
+    rc = ra_sqlite_statement(connection, RA_SQL_STORE_COUNT, &statement);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    for (int i = 0; rc == SQLITE_ROW && i < (int)(sizeof columns / sizeof columns[0]); i++)
+        *columns[i] = sqlite3_column_int64(statement, i);
+    ra_sqlite_done(statement);
+    ra_sqlite_give_back(backend, connection, rc);
+    return rc == SQLITE_ROW ? RA_STORE_OK : ra_sqlite_status(rc == SQLITE_DONE ? SQLITE_ERROR : rc);
+}
 
 static enum ra_store_status sqlite_blacklist_add(void *arg, const struct ra_blacklist_entry *entry)
 {
@@ -256,6 +286,7 @@ const struct ra_store_ops ra_store_sqlite = {
     .open = ra_sqlite_open,
     .close = ra_sqlite_close,
     .last_error = ra_sqlite_last_error,
+    .count = sqlite_count,
     .blacklist_add = sqlite_blacklist_add,
     .blacklist_remove = sqlite_blacklist_remove,
     .blacklist_each = sqlite_blacklist_each,

@@ -12,6 +12,7 @@
 #include <sqlite3.h>
 
 enum ra_sql {
+    RA_SQL_STORE_COUNT,
     RA_SQL_BLACKLIST_ADD,
     RA_SQL_BLACKLIST_REMOVE,
     RA_SQL_BLACKLIST_EACH,

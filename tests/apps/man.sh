@@ -23,7 +23,7 @@ knows() {
 
 # shellcheck disable=SC2046
 knows dot2hsm.1 $("$dot2hsm" --help | sed -n 's/^  \([a-z]*\) .*/\1/p' | grep -v version)
-for command in config doctor "keys list" sign verify hash "ee download" "ee sync" "lab init"; do
+for command in config doctor "keys list" sign verify hash "ee download" "ee sync" "lab init" "ra status"; do
     # shellcheck disable=SC2086,SC2046
     knows dot2hsm.1 $("$dot2hsm" $command --help | grep -oE -- '^ *(-[a-z], )?--[a-z0-9-]+' |
         grep -oE -- '--[a-z0-9-]+')

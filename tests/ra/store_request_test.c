@@ -432,6 +432,52 @@ static void *work(void *arg)
 }
 
 /* Twelve threads over two open stores, which is more than there are connections. */
+static void counting(void **state)
+{
+    const struct ra_request_limits few = {.retention = 1000};
+    struct ra_store_counts counts;
+    struct ra_blacklist_entry entry = {.kind = RA_BLACKLIST_HASHEDID8, .id = {1}};
+    enum ra_request_verdict verdict;
+
+    (void)state;
+    assert_int_equal(ra_store_count(store_lab.store, &counts), RA_STORE_OK);
+    assert_true(counts.schema >= 2);
+    assert_int_equal(counts.blacklist + counts.files + counts.ecas + counts.pending + counts.ready +
+                         counts.failed + counts.oldest_pending,
+                     0);
+    assert_int_equal(ra_blacklist_add(store_lab.store, &entry), RA_STORE_OK);
+    assert_int_equal(ra_eca_add(store_lab.store, (const uint8_t *)"12345678", ""), RA_STORE_OK);
+    assert_int_equal(ra_eca_add(store_lab.store, (const uint8_t *)"12345679", ""), RA_STORE_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        char name[8];
+
+        snprintf(name, sizeof name, "%u", i);
+        assert_int_equal(ra_file_assign(store_lab.store, name, entry.id, 32), RA_STORE_OK);
+    }
+    for (uint32_t i = 0; i < 8; i++) {
+        struct ra_request request = store_lab_request(i, i, i, "");
+
+        request.received = 1000 - i;
+        assert_int_equal(ra_request_accept(store_lab.store, &request, &few, &verdict), RA_STORE_OK);
+        if (i >= 6)
+            assert_int_equal(
+                ra_request_finish(store_lab.store, request.hash, RA_REQUEST_FAILED, "x"),
+                RA_STORE_OK);
+        else if (i == 5)
+            assert_int_equal(ra_request_finish(store_lab.store, request.hash, RA_REQUEST_READY, ""),
+                             RA_STORE_OK);
+    }
+    assert_int_equal(ra_store_count(store_lab.store, &counts), RA_STORE_OK);
+    assert_int_equal(counts.blacklist, 1);
+    assert_int_equal(counts.ecas, 2);
+    assert_int_equal(counts.files, 3);
+    assert_int_equal(counts.pending, 5);
+    assert_int_equal(counts.ready, 1);
+    assert_int_equal(counts.failed, 2);
+    assert_int_equal(counts.oldest_pending, 996);
+    assert_int_equal(ra_store_errors(store_lab.store), 0);
+}
+
 static void threads(void **state)
 {
     ra_store *second = store_lab_second(&store_lab);
@@ -467,6 +513,7 @@ int main(void)
         STORE_LAB_TEST(each),
         STORE_LAB_TEST(finishing),
         STORE_LAB_TEST(eca_whitelist),
+        STORE_LAB_TEST(counting),
         STORE_LAB_TEST(threads),
     };
 

@@ -1,0 +1,507 @@
+/*
+ * cmd_ra_status.c: dot2hsm ra status: how a registration authority stands, for its operator: store,
+ * certificates, keys, and the figures of the running server.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include "apps/dot2hsm/commands.h"
+#include "apps/dot2hsm/json.h"
+#include "apps/dot2hsm/ra_options.h"
+#include "apps/dot2hsm/ra_status.h"
+#include "apps/dot2hsm/support.h"
+
+#define CERTIFICATE_MAX 65536
+#define DAY 86400
+
+struct status {
+    const char *path;
+    CONF *conf;
+    bool as_json, no_keys;
+    struct json json;
+    OSSL_LIB_CTX *libctx;
+    dot2_crypto *crypto;
+    int64_t now;      /* Unix time */
+    bool seen[4];     /* exit codes of what is not well */
+    char heard[1000]; /* what a function said through app_error() */
+};
+
+static void hear(void *arg, const char *text)
+{
+    struct status *status = arg;
+
+    snprintf(status->heard, sizeof(status->heard), "%s", text);
+}
+
+/* As in the file's section, or NULL. */
+static const char *value(const struct status *status, const char *section, const char *name)
+{
+    const char *text;
+
+    ERR_set_mark();
+    text = NCONF_get_string(status->conf, section, name);
+    ERR_pop_to_mark();
+    return text;
+}
+
+static void time_text(int64_t at, char text[32])
+{
+    time_t seconds = (time_t)at;
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm) == NULL || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        snprintf(text, 32, "?");
+}
+
+/* ---- the store ---- */
+
+static void print_store(const struct ra_store_counts *counts)
+{
+    char at[32] = "";
+
+    if (counts->oldest_pending != 0)
+        time_text(counts->oldest_pending, at);
+    printf("STORE\n"
+           "  schema       %" PRId64 "\n"
+           "  blacklist    %" PRId64 " entries\n"
+           "  files        %" PRId64 " that are somebody's\n"
+           "  ECAs         %s",
+           counts->schema, counts->blacklist, counts->files,
+           counts->ecas == 0 ? "all that chain to an anchor\n" : "");
+    if (counts->ecas != 0)
+        printf("%" PRId64 " whose devices are served\n", counts->ecas);
+    printf("  requests     %" PRId64 " pending, %" PRId64 " ready, %" PRId64 " failed\n",
+           counts->pending, counts->ready, counts->failed);
+    if (counts->oldest_pending != 0)
+        printf("               the oldest that is pending is of %s\n", at);
+}
+
+static void json_store(struct json *json, const struct ra_store_counts *counts)
+{
+    char at[32];
+
+    json_int(json, "schema", counts->schema);
+    json_int(json, "blacklist", counts->blacklist);
+    json_int(json, "files", counts->files);
+    json_int(json, "ecas", counts->ecas);
+    json_object(json, "requests");
+    json_int(json, "pending", counts->pending);
+    json_int(json, "ready", counts->ready);
+    json_int(json, "failed", counts->failed);
+    if (counts->oldest_pending == 0) {
+        json_null(json, "oldestPending");
+    } else {
+        time_text(counts->oldest_pending, at);
+        json_string(json, "oldestPending", at);
+    }
+    json_end_object(json);
+}
+
+static void tell_store(struct status *status)
+{
+    const struct ra_options options = {.config = status->path};
+    struct ra_store_counts counts;
+    ra_store *store = NULL;
+    bool reached;
+
+    status->heard[0] = '\0';
+    reached = ra_options_open(&options, &store) == APP_OK;
+    if (reached && ra_store_count(store, &counts) != RA_STORE_OK) {
+        ra_store_last_error(store, status->heard, sizeof(status->heard));
+        reached = false;
+    }
+    status->seen[reached ? APP_OK : APP_UNREACHABLE] = true;
+    if (status->as_json) {
+        json_object(&status->json, "store");
+        json_bool(&status->json, "reachable", reached);
+        if (reached)
+            json_store(&status->json, &counts);
+        else
+            json_string(&status->json, "why", status->heard);
+        json_end_object(&status->json);
+    } else if (reached) {
+        print_store(&counts);
+    } else {
+        printf("STORE\n  cannot be reached: ");
+        app_print_safe(stdout, status->heard);
+        putchar('\n');
+    }
+    ra_store_close(store);
+}
+
+/* ---- certificates ---- */
+
+struct row {
+    const char *role, *path;
+    char id[17];        /* HashedId8, or "" */
+    int64_t start, end; /* Unix time */
+    const char *state;
+};
+
+/* Whole days that are left; below 0 once it has ended. */
+static int64_t days_until(int64_t end, int64_t now)
+{
+    int64_t left = end - now;
+
+    return left < 0 ? -1 - (-left - 1) / DAY : left / DAY;
+}
+
+static void tell_certificate(struct status *status, struct row *row)
+{
+    char start[32] = "-", end[32] = "-";
+    int64_t days = days_until(row->end, status->now);
+
+    if (row->state == NULL)
+        row->state = status->now < row->start ? "not yet valid"
+                     : status->now > row->end ? "expired"
+                                              : "valid";
+    if (strcmp(row->state, "valid") != 0)
+        status->seen[APP_REFUSED] = true;
+    if (row->end != 0) {
+        time_text(row->start, start);
+        time_text(row->end, end);
+    }
+    if (!status->as_json) {
+        printf("  %-16s %-13s %6" PRId64 "  %-20s %-16s ", row->role, row->state,
+               row->end == 0 ? 0 : days, end, row->id[0] == '\0' ? "-" : row->id);
+        app_print_safe(stdout, row->path);
+        putchar('\n');
+        return;
+    }
+    json_object(&status->json, NULL);
+    json_string(&status->json, "role", row->role);
+    json_string(&status->json, "path", row->path);
+    json_string(&status->json, "state", row->state);
+    if (row->id[0] != '\0')
+        json_string(&status->json, "hashedId8", row->id);
+    if (row->end != 0) {
+        json_string(&status->json, "start", start);
+        json_string(&status->json, "end", end);
+        json_int(&status->json, "daysLeft", days);
+    }
+    json_end_object(&status->json);
+}
+
+static int64_t unix_time(const ASN1_TIME *time)
+{
+    struct tm tm;
+
+    return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+static void tell_x509(struct status *status, const char *role, const char *path)
+{
+    struct row row = {.role = role, .path = path, .state = "unreadable"};
+    BIO *file = BIO_new_file(path, "r");
+    X509 *cert = file == NULL ? NULL : PEM_read_bio_X509(file, NULL, NULL, NULL);
+
+    if (cert != NULL) {
+        row.start = unix_time(X509_get0_notBefore(cert));
+        row.end = unix_time(X509_get0_notAfter(cert));
+        row.state = NULL;
+    }
+    tell_certificate(status, &row);
+    X509_free(cert);
+    BIO_free(file);
+    ERR_clear_error();
+}
+
+struct telling {
+    struct status *status;
+    const char *role;
+};
+
+static bool tell_dot2(void *arg, const char *path)
+{
+    struct telling *telling = arg;
+    struct row row = {.role = telling->role, .path = path, .state = "unreadable"};
+    uint8_t *octets = NULL;
+    dot2_cert *cert = NULL;
+    size_t size = 0;
+
+    if (app_file_read(path, CERTIFICATE_MAX, &octets, &size) == APP_OK &&
+        dot2_cert_new(telling->status->crypto, octets, size, &cert, NULL) == DOT2_OK) {
+        command_hex(dot2_cert_hashedid8(cert), 8, row.id);
+        row.start = dot2_time32_to_unix(dot2_cert_start(cert));
+        row.end = dot2_time32_to_unix(dot2_cert_end(cert));
+        row.state = NULL;
+    }
+    tell_certificate(telling->status, &row);
+    dot2_cert_free(cert);
+    OPENSSL_free(octets);
+    ERR_clear_error();
+    return true;
+}
+
+/* Calls each for every section [ra-key NAME]. */
+static void each_ra_key(struct status *status,
+                        void (*each)(struct status *status, const char *section))
+{
+    STACK_OF(OPENSSL_CSTRING) *sections = NCONF_get_section_names(status->conf);
+
+    for (int i = 0; sections != NULL && i < sk_OPENSSL_CSTRING_num(sections); i++) {
+        const char *section = sk_OPENSSL_CSTRING_value(sections, i);
+
+        if (strncmp(section, "ra-key ", 7) == 0)
+            each(status, section);
+    }
+    sk_OPENSSL_CSTRING_free(sections);
+}
+
+static void tell_ra_certificate(struct status *status, const char *section)
+{
+    struct telling telling = {.status = status, .role = section};
+    const char *path = value(status, section, "certificate");
+
+    if (path != NULL)
+        tell_dot2(&telling, path);
+}
+
+static void tell_certificates(struct status *status)
+{
+    static const struct {
+        const char *option, *role;
+    } lists[] = {{"anchors", "anchor"}, {"certificates", "CA"}};
+    const char *tls = value(status, "ra", "tls-certificate");
+
+    if (status->as_json)
+        json_array(&status->json, "certificates");
+    else
+        printf("\nCERTIFICATES\n  %-16s %-13s %6s  %-20s %-16s %s\n", "for", "state", "days",
+               "until", "HashedId8", "file");
+    if (tls != NULL)
+        tell_x509(status, "tls", tls);
+    each_ra_key(status, tell_ra_certificate);
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        struct telling telling = {status, lists[i].role};
+        const char *list = value(status, "ra", lists[i].option);
+
+        if (list != NULL && !app_certificates_each(list, tell_dot2, &telling)) {
+            struct row row = {.role = lists[i].role, .path = list, .state = "unreadable"};
+
+            tell_certificate(status, &row);
+        }
+    }
+    if (status->as_json)
+        json_end_array(&status->json);
+}
+
+/* ---- keys ---- */
+
+/* What stands behind ? in a pkcs11: URI may be a PIN. */
+static void without_query(char *text, const char *uri)
+{
+    const char *query = strchr(uri, '?');
+    char *at;
+
+    while (query != NULL && (at = strstr(text, query)) != NULL)
+        memmove(at, at + strlen(query), strlen(at + strlen(query)) + 1);
+}
+
+static void tell_key(struct status *status, const char *section, const char *option)
+{
+    const char *uri = value(status, section, option);
+    char shown[400];
+    EVP_PKEY *key = NULL;
+    int code;
+
+    if (uri == NULL)
+        return;
+    status->heard[0] = '\0';
+    code = app_key_open(status->libctx, uri, &key);
+    status->seen[code] = true;
+    snprintf(shown, sizeof(shown), "%s", uri);
+    without_query(shown, uri);
+    without_query(status->heard, uri);
+    if (status->as_json) {
+        json_object(&status->json, NULL);
+        json_string(&status->json, "section", section);
+        json_string(&status->json, "option", option);
+        json_string(&status->json, "uri", shown);
+        json_bool(&status->json, "present", code == APP_OK);
+        if (code != APP_OK)
+            json_string(&status->json, "why", status->heard);
+        json_end_object(&status->json);
+    } else {
+        printf("  %-16s %-13s %-8s ", section, option, code == APP_OK ? "present" : "missing");
+        app_print_safe(stdout, shown);
+        if (code != APP_OK) {
+            printf("\n      ");
+            app_print_safe(stdout, status->heard);
+        }
+        putchar('\n');
+    }
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+}
+
+static void tell_ra_keys(struct status *status, const char *section)
+{
+    tell_key(status, section, "sign-key");
+    tell_key(status, section, "decrypt-key");
+}
+
+static void tell_keys(struct status *status)
+{
+    if (status->no_keys)
+        return;
+    if (status->as_json)
+        json_array(&status->json, "keys");
+    else
+        printf("\nKEYS\n");
+    tell_key(status, "ra", "tls-key");
+    each_ra_key(status, tell_ra_keys);
+    if (status->as_json)
+        json_end_array(&status->json);
+}
+
+/* ---- the server ---- */
+
+static void print_figures(const struct ra_figures *figures)
+{
+    printf("  up for       %" PRId64 " s\n", figures->up);
+    for (size_t i = 0; i < RA_FIGURES; i++)
+        printf("  %-12s %.*f%s\n", ra_figure_names[i].title, figures->values[i] < 1e15 ? 0 : 1,
+               figures->values[i], ra_figure_names[i].unit);
+}
+
+static void json_figures(struct json *json, const struct ra_figures *figures)
+{
+    json_int(json, "upSeconds", figures->up);
+    for (size_t i = 0; i < RA_FIGURES; i++)
+        json_int(json, ra_figure_names[i].json, (int64_t)figures->values[i]);
+}
+
+static void tell_server(struct status *status)
+{
+    struct ra_figures figures;
+    bool configured = value(status, "ra", "metrics-port") != NULL, answers = false;
+
+    status->heard[0] = '\0';
+    if (configured)
+        answers = ra_figures_get(value(status, "ra", "metrics-address"),
+                                 value(status, "ra", "metrics-port"),
+                                 value(status, "ra", "metrics-port-file"), status->now, &figures);
+    if (configured && !answers)
+        status->seen[APP_UNREACHABLE] = true;
+    if (status->as_json) {
+        json_object(&status->json, "server");
+        json_bool(&status->json, "asked", configured);
+        if (configured)
+            json_bool(&status->json, "answers", answers);
+        if (answers)
+            json_figures(&status->json, &figures);
+        else if (configured)
+            json_string(&status->json, "why", status->heard);
+        json_end_object(&status->json);
+        return;
+    }
+    printf("\nSERVER\n");
+    if (answers) {
+        print_figures(&figures);
+    } else if (configured) {
+        printf("  does not answer: ");
+        app_print_safe(stdout, status->heard);
+        putchar('\n');
+    } else {
+        printf("  is not asked: there is no metrics-port\n");
+    }
+}
+
+static int exit_code(const struct status *status)
+{
+    static const int order[] = {APP_USAGE, APP_UNREACHABLE, APP_REFUSED};
+
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+        if (status->seen[order[i]])
+            return order[i];
+    return APP_OK;
+}
+
+static int tell_all(struct status *status)
+{
+    json_init(&status->json, stdout);
+    app_error_sink(hear, status);
+    if (status->as_json)
+        json_object(&status->json, NULL);
+    tell_store(status);
+    tell_certificates(status);
+    tell_keys(status);
+    tell_server(status);
+    if (status->as_json) {
+        json_end_object(&status->json);
+        json_finish(&status->json);
+    }
+    app_error_sink(NULL, NULL);
+    return exit_code(status);
+}
+
+int cmd_ra_status(int argc, char **argv)
+{
+    static const char usage[] =
+        "Usage: dot2hsm ra status --config FILE [--json] [--no-keys]\n"
+        "How a registration authority stands: what its store holds, its certificates and the days\n"
+        "left to them, whether its keys are there, and the figures of the running server.\n"
+        "\n"
+        "      --config FILE     the configuration of dot2hsm-ra\n"
+        "      --json            as JSON\n"
+        "      --no-keys         open no key: no PIN is needed\n"
+        "      --help            this text\n"
+        "\n"
+        "Exit status: 0 all is well, 1 a certificate is not valid or a key is not there, 3 the\n"
+        "store, the HSM, or a server that has a metrics-port cannot be reached.\n";
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"no-keys", no_argument, NULL, 'n'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    struct status status = {.now = (int64_t)time(NULL)};
+    struct app_provider provider = {0};
+    long line = 0;
+    int c, code = APP_USAGE;
+
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            status.path = optarg;
+            break;
+        case 'j':
+            status.as_json = true;
+            break;
+        case 'n':
+            status.no_keys = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return APP_OK;
+        default:
+            return command_usage();
+        }
+    }
+    if (status.path == NULL || optind != argc) {
+        app_error(status.path == NULL ? "--config FILE is wanted" : "there is an operand too many");
+        return command_usage();
+    }
+    status.conf = NCONF_new(NULL);
+    if (status.conf == NULL || NCONF_load(status.conf, status.path, &line) <= 0) {
+        app_error_openssl("%s cannot be read (line %ld)", status.path, line);
+        goto out;
+    }
+    provider.config = status.path;
+    code = command_crypto(&provider, &status.libctx, &status.crypto);
+    if (code == APP_OK)
+        code = tell_all(&status);
+out:
+    dot2_crypto_free(status.crypto);
+    OSSL_LIB_CTX_free(status.libctx);
+    NCONF_free(status.conf);
+    return code;
+}
