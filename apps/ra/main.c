@@ -364,6 +364,7 @@ static void harden(void)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL); /* a full file is the store's error, not our end */
     setrlimit(RLIMIT_CORE, &limit);
     /* No core by way of a pipe either, and no debugger of the same user. */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
