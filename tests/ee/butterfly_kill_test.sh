@@ -9,7 +9,7 @@ rounds=4
 where=${1:-file}
 [ "$where" != assembled ] || rounds=2
 [ -z "${DOT2HSM_LONG:-}" ] || rounds=60
-CERTIFICATE_DELAY=1 sync_lab
+sync_lab
 cas_start
 state=$work/state
 conf=$work/device.conf
@@ -68,7 +68,7 @@ kill_within() {
 begin=$(now)
 run || fail "the first run"
 to_ack=$(($(now) - begin + 20))
-sleep 1.5
+sleep 2.5
 begin=$(now)
 run --wait || fail "the first certificates"
 to_install=$(($(now) - begin + 20))
@@ -82,7 +82,7 @@ for round in $(seq "$rounds"); do
         kill_within "$to_ack"
     else
         run || fail "round $round: no acknowledgement"
-        sleep 1.2
+        sleep 2.2
         kill_within "$to_install"
         kill_within "$to_install"
     fi

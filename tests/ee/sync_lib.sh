@@ -4,7 +4,7 @@
 dot2hsm=$bin/dot2hsm
 
 # sync_lab OPTION...: lab init with these, the RA on a port of its own, and lab run.
-# A test that looks before certDLTime needs a second that no request takes; kills are shorter with one.
+# A test that must not reach certDLTime needs a second that no request takes.
 sync_lab() {
     "$dot2hsm" lab init "$@" "$work/lab" >/dev/null
     lab=$work/lab
