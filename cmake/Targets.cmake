@@ -1,3 +1,6 @@
+# Error texts name the source file; no object, generated ones included, names the place it was built in.
+add_compile_options(-fmacro-prefix-map=${PROJECT_BINARY_DIR}/= -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+
 # What every target of ours is compiled with. Generated code (asn1/) takes the sanitizers only.
 add_library(dot2hsm_sanitize INTERFACE)
 if(DOT2HSM_SANITIZE)
@@ -16,9 +19,7 @@ add_library(dot2hsm_warnings INTERFACE)
 target_compile_definitions(dot2hsm_warnings INTERFACE _GNU_SOURCE)
 target_compile_options(dot2hsm_warnings INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
-  -fstack-protector-strong $<$<CONFIG:RelWithDebInfo>:-D_FORTIFY_SOURCE=2>
-  # Error texts name the source file; they must not name the place it was built in.
-  -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+  -fstack-protector-strong $<$<CONFIG:RelWithDebInfo>:-D_FORTIFY_SOURCE=2>)
 target_include_directories(dot2hsm_warnings INTERFACE ${PROJECT_SOURCE_DIR})
 
 # dot2hsm_library(NAME SOURCES ... LINK ...): a static library of one floor.
