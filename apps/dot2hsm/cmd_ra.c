@@ -73,12 +73,7 @@ static int blacklist_add(int argc, char **argv)
     command_hex(entry.id, named.size, text);
     if (status == RA_STORE_OK)
         printf("blacklisted %s %s\n", kind_name(entry.kind), text);
-    else if (status == RA_STORE_EXISTS)
-        app_error("%s %s is on the list already", kind_name(entry.kind), text);
-    else
-        app_error("%s", ra_store_status_text(status));
-    ra_store_close(store);
-    return ra_options_exit(status);
+    return ra_options_end(store, status, argv[options.first], "is on the list already");
 }
 
 static int blacklist_remove(int argc, char **argv)
@@ -114,12 +109,7 @@ static int blacklist_remove(int argc, char **argv)
         if (one == RA_STORE_OK || (one != RA_STORE_NOT_FOUND && status != RA_STORE_OK))
             status = one;
     }
-    if (status == RA_STORE_NOT_FOUND)
-        app_error("%s is not on the list", argv[options.first]);
-    else if (status != RA_STORE_OK)
-        app_error("%s", ra_store_status_text(status));
-    ra_store_close(store);
-    return ra_options_exit(status);
+    return ra_options_end(store, status, argv[options.first], "is not on the list");
 }
 
 static bool blacklist_row(void *arg, const struct ra_blacklist_entry *entry)
@@ -150,6 +140,11 @@ static bool blacklist_json(void *arg, const struct ra_blacklist_entry *entry)
     return true;
 }
 
+static enum ra_store_status blacklist_each(ra_store *store, struct json *json)
+{
+    return ra_blacklist_each(store, json != NULL ? blacklist_json : blacklist_row, json);
+}
+
 static int blacklist_list(int argc, char **argv)
 {
     static const char usage[] =
@@ -157,30 +152,8 @@ static int blacklist_list(int argc, char **argv)
         "Lists the blacklist, oldest entry first: when added, kind, hash, comment.\n"
         "\n"
         "      --json            as JSON\n" RA_OPTIONS_HELP;
-    struct ra_options options;
-    struct json json;
-    ra_store *store = NULL;
-    enum ra_store_status status;
-    bool done;
-    int result = ra_options_take(argc, argv, usage, RA_TAKES_JSON, 0, &options, &done);
 
-    if (done)
-        return result;
-    result = ra_options_open(&options, &store);
-    if (result != APP_OK)
-        return result;
-    json_init(&json, stdout);
-    if (options.as_json)
-        json_array(&json, NULL);
-    status = ra_blacklist_each(store, options.as_json ? blacklist_json : blacklist_row, &json);
-    if (options.as_json) {
-        json_end_array(&json);
-        json_finish(&json);
-    }
-    if (status != RA_STORE_OK)
-        app_error("%s", ra_store_status_text(status));
-    ra_store_close(store);
-    return ra_options_exit(status);
+    return ra_options_list(argc, argv, usage, blacklist_each);
 }
 
 static int ra_blacklist(int argc, char **argv)

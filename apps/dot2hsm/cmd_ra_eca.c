@@ -50,12 +50,7 @@ static int eca_add(int argc, char **argv)
     command_hex(hashedid8, 8, text);
     if (status == RA_STORE_OK)
         printf("served HashedId8 %s\n", text);
-    else if (status == RA_STORE_EXISTS)
-        app_error("HashedId8 %s is on the list already", text);
-    else
-        app_error("%s", ra_store_status_text(status));
-    ra_store_close(store);
-    return ra_options_exit(status);
+    return ra_options_end(store, status, argv[options.first], "is on the list already");
 }
 
 static int eca_remove(int argc, char **argv)
@@ -85,12 +80,7 @@ static int eca_remove(int argc, char **argv)
     command_hex(hashedid8, 8, text);
     if (status == RA_STORE_OK)
         printf("removed HashedId8 %s\n", text);
-    else if (status == RA_STORE_NOT_FOUND)
-        app_error("HashedId8 %s is not on the list", text);
-    else
-        app_error("%s", ra_store_status_text(status));
-    ra_store_close(store);
-    return ra_options_exit(status);
+    return ra_options_end(store, status, argv[options.first], "is not on the list");
 }
 
 static bool eca_row(void *arg, const uint8_t hashedid8[8], const char *comment)
@@ -115,6 +105,11 @@ static bool eca_json(void *arg, const uint8_t hashedid8[8], const char *comment)
     return true;
 }
 
+static enum ra_store_status eca_each(ra_store *store, struct json *json)
+{
+    return ra_eca_each(store, json != NULL ? eca_json : eca_row, json);
+}
+
 static int eca_list(int argc, char **argv)
 {
     static const char usage[] =
@@ -123,30 +118,8 @@ static int eca_list(int argc, char **argv)
         "an anchor.\n"
         "\n"
         "      --json            as JSON\n" RA_OPTIONS_HELP;
-    struct ra_options options;
-    struct json json;
-    ra_store *store = NULL;
-    enum ra_store_status status;
-    bool done;
-    int result = ra_options_take(argc, argv, usage, RA_TAKES_JSON, 0, &options, &done);
 
-    if (done)
-        return result;
-    result = ra_options_open(&options, &store);
-    if (result != APP_OK)
-        return result;
-    json_init(&json, stdout);
-    if (options.as_json)
-        json_array(&json, NULL);
-    status = ra_eca_each(store, options.as_json ? eca_json : eca_row, &json);
-    if (options.as_json) {
-        json_end_array(&json);
-        json_finish(&json);
-    }
-    if (status != RA_STORE_OK)
-        app_error("%s", ra_store_status_text(status));
-    ra_store_close(store);
-    return ra_options_exit(status);
+    return ra_options_list(argc, argv, usage, eca_each);
 }
 
 int cmd_ra_eca(int argc, char **argv)

@@ -70,12 +70,8 @@ static int files_assign(int argc, char **argv)
     if (status == RA_STORE_OK)
         printf("%s belongs to %s\n", argv[options.first],
                command_hex(named.ids[0], named.size, text));
-    else if (status == RA_STORE_EXISTS)
-        app_error("%s is assigned already; unassign it first", argv[options.first]);
-    else
-        app_error("%s", ra_store_status_text(status));
-    ra_store_close(store);
-    return ra_options_exit(status);
+    return ra_options_end(store, status, argv[options.first],
+                          "is assigned already; unassign it first");
 }
 
 static int files_unassign(int argc, char **argv)
@@ -98,12 +94,7 @@ static int files_unassign(int argc, char **argv)
     status = ra_file_unassign(store, argv[options.first]);
     if (status == RA_STORE_OK)
         printf("%s belongs to nobody\n", argv[options.first]);
-    else if (status == RA_STORE_NOT_FOUND)
-        app_error("%s is not assigned", argv[options.first]);
-    else
-        app_error("%s", ra_store_status_text(status));
-    ra_store_close(store);
-    return ra_options_exit(status);
+    return ra_options_end(store, status, argv[options.first], "is not assigned");
 }
 
 static bool file_row(void *arg, const char *filename, const uint8_t *requester,
@@ -130,6 +121,11 @@ static bool file_json(void *arg, const char *filename, const uint8_t *requester,
     return true;
 }
 
+static enum ra_store_status files_each(ra_store *store, struct json *json)
+{
+    return ra_file_each(store, json != NULL ? file_json : file_row, json);
+}
+
 static int files_list(int argc, char **argv)
 {
     static const char usage[] =
@@ -137,30 +133,8 @@ static int files_list(int argc, char **argv)
         "Lists the files that are assigned, by name, with the requester's whole hash.\n"
         "\n"
         "      --json            as JSON\n" RA_OPTIONS_HELP;
-    struct ra_options options;
-    struct json json;
-    ra_store *store = NULL;
-    enum ra_store_status status;
-    bool done;
-    int result = ra_options_take(argc, argv, usage, RA_TAKES_JSON, 0, &options, &done);
 
-    if (done)
-        return result;
-    result = ra_options_open(&options, &store);
-    if (result != APP_OK)
-        return result;
-    json_init(&json, stdout);
-    if (options.as_json)
-        json_array(&json, NULL);
-    status = ra_file_each(store, options.as_json ? file_json : file_row, &json);
-    if (options.as_json) {
-        json_end_array(&json);
-        json_finish(&json);
-    }
-    if (status != RA_STORE_OK)
-        app_error("%s", ra_store_status_text(status));
-    ra_store_close(store);
-    return ra_options_exit(status);
+    return ra_options_list(argc, argv, usage, files_each);
 }
 
 int cmd_ra_files(int argc, char **argv)

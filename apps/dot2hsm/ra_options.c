@@ -109,6 +109,43 @@ out:
     return result;
 }
 
+int ra_options_list(int argc, char **argv, const char *usage,
+                    enum ra_store_status (*each)(ra_store *store, struct json *json))
+{
+    struct ra_options options;
+    struct json json;
+    ra_store *store = NULL;
+    enum ra_store_status status;
+    bool done;
+    int result = ra_options_take(argc, argv, usage, RA_TAKES_JSON, 0, &options, &done);
+
+    if (done)
+        return result;
+    result = ra_options_open(&options, &store);
+    if (result != APP_OK)
+        return result;
+    json_init(&json, stdout);
+    if (options.as_json)
+        json_array(&json, NULL);
+    status = each(store, options.as_json ? &json : NULL);
+    if (options.as_json) {
+        json_end_array(&json);
+        json_finish(&json);
+    }
+    return ra_options_end(store, status, NULL, NULL);
+}
+
+int ra_options_end(ra_store *store, enum ra_store_status status, const char *subject,
+                   const char *found)
+{
+    if ((status == RA_STORE_NOT_FOUND || status == RA_STORE_EXISTS) && subject != NULL)
+        app_error("%s %s", subject, found);
+    else if (status != RA_STORE_OK)
+        app_error("%s", ra_store_status_text(status));
+    ra_store_close(store);
+    return ra_options_exit(status);
+}
+
 /* Digits of a hash of one of the sizes that a blacklist knows; a file of such a name is ./NAME. */
 static bool is_hash(const char *text, uint8_t id[48], size_t *size)
 {

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "apps/dot2hsm/json.h"
 #include "protocol/ra/ra.h"
 
 #define RA_OPTIONS_HELP                                                                            \
@@ -36,6 +37,21 @@ int ra_options_open(const struct ra_options *options, ra_store **store);
 
 /* The exit status for an answer of the store. */
 int ra_options_exit(enum ra_store_status status);
+
+/*
+ * A whole command "list": takes the options, and has EACH walk the store and print its rows, into
+ * the array of a JSON text or, if json is NULL, as lines.
+ */
+int ra_options_list(int argc, char **argv, const char *usage,
+                    enum ra_store_status (*each)(ra_store *store, struct json *json));
+
+/*
+ * The end of a command that changed the list: says what went wrong, if anything (SUBJECT is what
+ * was named, FOUND what is said of one that was not there, or was already), closes the store, and
+ * returns the exit status.
+ */
+int ra_options_end(ra_store *store, enum ra_store_status status, const char *subject,
+                   const char *found);
 
 /*
  * The hashes of what an operand names: a certificate's file gives the whole hash of its canonical
