@@ -19,9 +19,6 @@
 #include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
-#include <event2/http.h>
-#include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
 #include <openssl/asn1.h>
 #include <openssl/crypto.h>
 #include <openssl/params.h>
@@ -29,8 +26,6 @@
 #include <openssl/x509.h>
 
 #define FIGURES 128       /* parameters of the provider */
-#define SECONDS 5         /* for a request and its answer */
-#define HEADERS_MAX 8192  /* octets */
 #define CERTIFICATE_ID 17 /* "tls", or a HashedId8 */
 #define PREFIX "dot2hsm-" /* of the provider's parameters */
 
@@ -39,7 +34,7 @@ struct ra_app_metrics {
     ra_server *servers[2];
     size_t server_count;
     struct event_base *base;
-    struct evhttp *http;
+    struct ra_app_port *listening;
     struct event *wake;
     int wake_fd;
     uint16_t port;
@@ -243,31 +238,18 @@ static void tell_certificates(struct ra_app_metrics *metrics, struct evbuffer *o
     pthread_mutex_unlock(&metrics->lock);
 }
 
-/* ---- HTTP ---- */
+/* ---- all of it, and who serves it ---- */
 
-static void on_request(struct evhttp_request *request, void *arg)
+static int figures_all(void *arg, struct evbuffer *out)
 {
     struct ra_app_metrics *metrics = arg;
-    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-    struct evbuffer *out;
 
-    if (path == NULL || strcmp(path, "/metrics") != 0) {
-        evhttp_send_reply(request, HTTP_NOTFOUND, "Not Found", NULL);
-        return;
-    }
-    out = evbuffer_new();
-    if (out == NULL || ra_server_metrics(metrics->servers, metrics->server_count, out) != 0) {
-        evhttp_send_reply(request, HTTP_INTERNAL, "Internal Server Error", NULL);
-    } else {
-        tell_certificates(metrics, out);
-        tell_hsm(metrics, out);
-        tell_process(metrics, out);
-        evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
-                          "text/plain; version=0.0.4; charset=utf-8");
-        evhttp_send_reply(request, HTTP_OK, "OK", out);
-    }
-    if (out != NULL)
-        evbuffer_free(out);
+    if (ra_server_metrics(metrics->servers, metrics->server_count, out) != 0)
+        return -1;
+    tell_certificates(metrics, out);
+    tell_hsm(metrics, out);
+    tell_process(metrics, out);
+    return 0;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -289,13 +271,12 @@ static void *run(void *arg)
 
 static bool bind_port(struct ra_app_metrics *metrics, const char *address, uint16_t port)
 {
-    struct evhttp_bound_socket *bound =
-        evhttp_bind_socket_with_handle(metrics->http, address, port);
     struct sockaddr_storage got = {0};
     socklen_t size = sizeof got;
 
-    if (bound == NULL ||
-        getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&got, &size) != 0)
+    metrics->listening = ra_app_port_open(metrics->base, address, port, figures_all, metrics);
+    if (metrics->listening == NULL ||
+        getsockname(ra_app_port_fd(metrics->listening), (struct sockaddr *)&got, &size) != 0)
         return false;
     metrics->port = ntohs(got.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&got)->sin6_port
                                                     : ((struct sockaddr_in *)&got)->sin_port);
@@ -322,19 +303,11 @@ int ra_app_metrics_start(const struct ra_app_config *config, OSSL_LIB_CTX *libct
     OSSL_PROVIDER_do_all(libctx, take_if_ours, metrics);
     metrics->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     metrics->base = event_base_new();
-    metrics->http = metrics->base == NULL ? NULL : evhttp_new(metrics->base);
     metrics->wake = metrics->base == NULL
                         ? NULL
                         : event_new(metrics->base, metrics->wake_fd, EV_READ, on_wake, metrics);
-    if (metrics->http == NULL || metrics->wake == NULL || metrics->wake_fd < 0 ||
-        event_add(metrics->wake, NULL) != 0)
+    if (metrics->wake == NULL || metrics->wake_fd < 0 || event_add(metrics->wake, NULL) != 0)
         goto memory;
-    evhttp_set_gencb(metrics->http, on_request, metrics);
-    evhttp_set_allowed_methods(metrics->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
-    evhttp_set_timeout(metrics->http, SECONDS);
-    evhttp_set_max_headers_size(metrics->http, HEADERS_MAX);
-    evhttp_set_max_body_size(metrics->http, 0);
-    errno = 0;
     if (!bind_port(metrics, config->metrics_address, config->metrics_port)) {
         app_error("metrics-address %s, metrics-port %u: %s", config->metrics_address,
                   config->metrics_port, errno == 0 ? "not a numeric address" : strerror(errno));
@@ -400,8 +373,7 @@ void ra_app_metrics_stop(struct ra_app_metrics *metrics)
         return;
     if (metrics->running && write(metrics->wake_fd, &now, sizeof now) == (ssize_t)sizeof now)
         pthread_join(metrics->thread, NULL);
-    if (metrics->http != NULL)
-        evhttp_free(metrics->http);
+    ra_app_port_close(metrics->listening);
     if (metrics->wake != NULL)
         event_free(metrics->wake);
     if (metrics->base != NULL)

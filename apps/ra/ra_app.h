@@ -7,7 +7,7 @@
  * policy.c  limits that the policy file sets
  * log.c     where lines go
  * log_json.c  lines as JSON
- * metrics.c figures for an operator's monitoring
+ * metrics.c figures for an operator's monitoring; metrics_port.c: the connections of those who ask
  * user.c    the user that root becomes
  * notify.c  what systemd is told
  * main.c    start, signals, end
@@ -163,6 +163,24 @@ uint16_t ra_app_metrics_port(const struct ra_app_metrics *metrics);
 void ra_app_metrics_certificates(struct ra_app_metrics *metrics, SSL_CTX *tls, const ra_keys *keys);
 /* Before the servers are freed. */
 void ra_app_metrics_stop(struct ra_app_metrics *metrics);
+
+/* ---- metrics_port.c ---- */
+
+struct event_base;
+struct evbuffer;
+struct ra_app_port;
+/* Adds the figures to a buffer; 0, or -1 without memory. */
+typedef int ra_app_figures_fn(void *arg, struct evbuffer *out);
+/*
+ * Serves /metrics at a numeric address and port (0: any), in the loop that is the base's, with
+ * limits of the number of connections and of their time. NULL if that failed, with errno, which is
+ * 0 if the address is not numeric.
+ */
+struct ra_app_port *ra_app_port_open(struct event_base *base, const char *address, uint16_t number,
+                                     ra_app_figures_fn *figures, void *arg);
+int ra_app_port_fd(const struct ra_app_port *port);
+/* When nobody runs the loop any more, and before the base is freed; port may be NULL. */
+void ra_app_port_close(struct ra_app_port *port);
 
 /* ---- log.c, log_json.c ---- */
 

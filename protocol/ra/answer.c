@@ -377,7 +377,7 @@ static void answer_authenticated(struct ra_conn *conn, enum ra_service service)
     memcpy(answer->name, decision.filename, sizeof decision.filename);
     error = ra_directory_open(server->directory, decision.filename, &answer->file);
     if (error != 0) {
-        decision.reason = RA_FILE_UNKNOWN;
+        decision.reason = ra_file_cannot_look(error) ? RA_INTERNAL : RA_FILE_UNKNOWN;
         decision.code =
             service == RA_INFO ? SCMS_RA_NO_INFO_FILE_AVAILABLE : SCMS_RA_NO_CERT_FILE_AVAILABLE;
         snprintf(decision.error.detail, sizeof decision.error.detail, "%s: %s", decision.filename,
@@ -386,6 +386,18 @@ static void answer_authenticated(struct ra_conn *conn, enum ra_service service)
         return;
     }
     on_slice(-1, 0, conn);
+}
+
+/* A file that anybody may have, and that could not be opened. */
+static void refuse_file(struct ra_conn *conn, const char *path, int error, int code)
+{
+    bool away = ra_file_cannot_look(error);
+    char detail[400];
+
+    snprintf(detail, sizeof detail, "%s: %s", path,
+             error == ELOOP ? "not a regular file" : strerror(error));
+    ra_refuse(conn, ra_reason_name(away ? RA_INTERNAL : RA_FILE_UNKNOWN), code,
+              away ? HTTP_INTERNAL : HTTP_NOTFOUND, detail);
 }
 
 static void answer_public(struct ra_conn *conn, char *const *configured, int code)
@@ -406,11 +418,7 @@ static void answer_public(struct ra_conn *conn, char *const *configured, int cod
     }
     error = ra_file_open(AT_FDCWD, path, &answer->file);
     if (error != 0) {
-        char detail[400];
-
-        snprintf(detail, sizeof detail, "%s: %s", path,
-                 error == ELOOP ? "not a regular file" : strerror(error));
-        ra_refuse(conn, "file_unknown", code, HTTP_NOTFOUND, detail);
+        refuse_file(conn, path, error, code);
         goto out;
     }
     name = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
@@ -426,12 +434,9 @@ static void answer_crl(struct ra_conn *conn)
     struct ra_answer *answer = &conn->answer;
     const char *path = conn->loop->server->crl_file, *name = strrchr(path, '/');
     int error = ra_file_open(AT_FDCWD, path, &answer->file);
-    char detail[400];
 
     if (error != 0) {
-        snprintf(detail, sizeof detail, "%s: %s", path,
-                 error == ELOOP ? "not a regular file" : strerror(error));
-        ra_refuse(conn, "file_unknown", 0, HTTP_NOTFOUND, detail); /* the MA has no codes */
+        refuse_file(conn, path, error, 0); /* the MA has no codes */
         return;
     }
     snprintf(answer->name, sizeof answer->name, "%s", name == NULL ? path : name + 1);

@@ -45,6 +45,11 @@ int ra_file_open(int dir_fd, const char *path, struct ra_file *file)
     return 0;
 }
 
+bool ra_file_cannot_look(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
+}
+
 void ra_file_close(struct ra_file *file)
 {
     if (file->fd >= 0)
@@ -134,17 +139,19 @@ static bool is_odd(const char *name)
     return extension_lower || lower; /* upper-case extension: an upper-case stem only */
 }
 
-static void list_odd_names(ra_directory *directory)
+/* 0, or an errno with a list that is to be made again. */
+static int list_odd_names(ra_directory *directory)
 {
     struct dirent *entry;
     int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    int error = dir == NULL ? errno : 0;
 
     directory->odd_count = 0;
     if (dir == NULL) {
         if (fd >= 0)
             close(fd);
-        return;
+        return error;
     }
     while ((entry = readdir(dir)) != NULL) {
         if (!is_odd(entry->d_name))
@@ -153,40 +160,51 @@ static void list_odd_names(ra_directory *directory)
             size_t room = directory->odd_room == 0 ? 16 : 2 * directory->odd_room;
             char(*grown)[NAME_SIZE] = realloc(directory->odd, room * NAME_SIZE);
 
-            if (grown == NULL)
+            if (grown == NULL) {
+                error = ENOMEM;
                 break;
+            }
             directory->odd = grown;
             directory->odd_room = room;
         }
         memcpy(directory->odd[directory->odd_count++], entry->d_name, strlen(entry->d_name) + 1);
     }
     closedir(dir);
+    return error;
 }
 
-static bool find_odd_name(ra_directory *directory, const char *name, char form[NAME_SIZE])
+/* 0, ENOENT, or why it cannot be said. */
+static int find_odd_name(ra_directory *directory, const char *name, char form[NAME_SIZE])
 {
     struct stat st;
     time_t now = time(NULL);
-    bool found = false;
+    int error = ENOENT;
 
     pthread_mutex_lock(&directory->lock);
     if (now != directory->made && fstat(directory->fd, &st) == 0) {
         /* A second change within one tick of the clock would go unseen: a list made at the very
          * time of a change is made again. */
         if (!same_time(st.st_mtim, directory->changed) || st.st_mtim.tv_sec >= directory->made) {
-            list_odd_names(directory);
+            int failed = list_odd_names(directory);
+
+            if (failed != 0) {
+                error = failed;
+                directory->changed = (struct timespec){0};
+                goto out;
+            }
             directory->changed = st.st_mtim;
         }
         directory->made = now;
     }
-    for (size_t i = 0; i < directory->odd_count && !found; i++) {
+    for (size_t i = 0; i < directory->odd_count && error != 0; i++) {
         if (strcasecmp(directory->odd[i], name) == 0) {
             memcpy(form, directory->odd[i], NAME_SIZE);
-            found = true;
+            error = 0;
         }
     }
+out:
     pthread_mutex_unlock(&directory->lock);
-    return found;
+    return error;
 }
 
 int ra_directory_open(ra_directory *directory, const char *name, struct ra_file *file)
@@ -202,8 +220,11 @@ int ra_directory_open(ra_directory *directory, const char *name, struct ra_file 
         change_case(form, name, toupper);
         error = ra_file_open(directory->fd, form, file);
     }
-    if (error == ENOENT && find_odd_name(directory, name, form))
-        error = ra_file_open(directory->fd, form, file);
+    if (error == ENOENT) {
+        error = find_odd_name(directory, name, form);
+        if (error == 0)
+            error = ra_file_open(directory->fd, form, file);
+    }
     return error;
 }
 

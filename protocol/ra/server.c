@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,7 +22,10 @@
 #include <openssl/crypto.h>
 
 #define BACKLOG 1024
+#define DESCRIPTORS_KEPT 100
+#define ACCEPT_SAY_US 10000000 /* between two lines of a loop about accepts that fail */
 
+static _Thread_local struct ra_loop *running; /* the loop of this thread */
 static int ssl_index = -1;
 static pthread_once_t ssl_index_once = PTHREAD_ONCE_INIT;
 
@@ -180,17 +184,26 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
         evconnlistener_enable(loop->listener);
 }
 
-/* Out of descriptors, as a rule: the listener stays readable, and would be tried without end. */
-static void on_accept_error(struct evconnlistener *listener, void *arg)
+/*
+ * Out of descriptors, as a rule: the listener stays readable, and would be tried without end. The
+ * argument is that of the listener's other callback, which evhttp has set: an evhttp.
+ */
+static void on_accept_error(struct evconnlistener *listener, void *evhttp)
 {
-    struct ra_loop *loop = arg;
+    struct ra_loop *loop = running;
     struct timeval tv = {.tv_usec = 100000};
     struct ra_line line = {.size = 0};
+    int64_t now = ra_metrics_now();
+    int error = errno;
 
+    (void)evhttp;
     ra_metrics_add(&loop->metrics.accept_errors, 1);
-    ra_line_add(&line, "event", "accept_failed");
-    ra_line_add(&line, "detail", "%s", strerror(errno));
-    ra_server_log(loop->server, LOG_ERR, &line);
+    if (loop->accept_said == 0 || now - loop->accept_said >= ACCEPT_SAY_US) {
+        loop->accept_said = now;
+        ra_line_add(&line, "event", "accept_failed");
+        ra_line_add(&line, "detail", "%s", strerror(error));
+        ra_server_log(loop->server, LOG_ERR, &line);
+    }
     evconnlistener_disable(listener);
     event_add(loop->accept_again, &tv);
 }
@@ -199,6 +212,7 @@ static void *loop_run(void *arg)
 {
     struct ra_loop *loop = arg;
 
+    running = loop;
     event_base_dispatch(loop->base);
     return NULL;
 }
@@ -303,6 +317,27 @@ static void config_copy(struct ra_server_config *to, const struct ra_server_conf
     default_to(&to->stop_deadline, 30);
     default_to(&to->max_connections, 10000);
     default_to(&to->max_per_address, 100);
+}
+
+/*
+ * Connections must not take the descriptors that answers need, or one that is idle keeps all others
+ * from being served: so many are left to files, the store and the token.
+ */
+static void leave_descriptors(struct ra_server *server)
+{
+    struct rlimit limit;
+    struct ra_line line = {.size = 0};
+    unsigned *max = &server->config.max_connections;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur >= (rlim_t)*max + DESCRIPTORS_KEPT)
+        return;
+    *max = limit.rlim_cur < 2 * DESCRIPTORS_KEPT ? (unsigned)limit.rlim_cur / 2
+                                                 : (unsigned)limit.rlim_cur - DESCRIPTORS_KEPT;
+    ra_line_add(&line, "event", "connections_limited");
+    ra_line_add(&line, "detail", "%u, by the limit of %llu open files", *max,
+                (unsigned long long)limit.rlim_cur);
+    ra_server_log(server, LOG_WARNING, &line);
 }
 
 /* A file whose name goes into headers. */
@@ -446,6 +481,7 @@ ra_server *ra_server_new(const struct ra_server_config *config, dot2_crypto *cry
     pthread_once(&ssl_index_once, ssl_index_make);
     server->ssl_index = ssl_index;
     config_copy(&server->config, config);
+    leave_descriptors(server);
     ra_server_set_policy_limits(server, config->provision.max_request_age,
                                 config->provision.max_supply);
     pthread_mutex_init(&server->lock, NULL);

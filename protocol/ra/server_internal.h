@@ -54,6 +54,8 @@ struct ra_file {
 
 /* A regular file, never through a symbolic link as its last component. 0 or an errno. */
 int ra_file_open(int dir_fd, const char *path, struct ra_file *file);
+/* Of these errors: the file may well be there, but we have no descriptors, memory or disk. */
+bool ra_file_cannot_look(int error);
 /* By a name in canonical case (upper-case hexadecimal, lower-case extension), in whatever case the
  * directory has it. */
 typedef struct ra_directory ra_directory;
@@ -126,6 +128,7 @@ struct ra_loop {
     struct event *wake, *grace, *accept_again;
     int wake_fd;
     atomic_int listen_fd; /* -1 once it accepts no more */
+    int64_t accept_said;  /* when the log last told of an accept that failed; 0: never */
     bool stopping;
     uint64_t serial; /* of connections */
     ra_etags *etags;
