@@ -44,7 +44,8 @@ for preset in $presets; do
     [ -n "$DOT2HSM_LONG" ] || select+=(-LE long)
     # The fuzz preset is for the fuzz targets; everything else ran in the others.
     [ "$preset" != fuzz ] || select+=(-L fuzz)
-    if ! ctest --preset "$preset" -j "$(nproc)" --no-tests=error "${select[@]}" >"$log" 2>&1; then
+    # Twice as many as cores: most of the long tests wait for a clock, or for one another's programs.
+    if ! ctest --preset "$preset" -j "$((2 * $(nproc)))" --no-tests=error "${select[@]}" >"$log" 2>&1; then
         failed="$failed $preset"
     fi
     # A test that could not run for want of something counts as failed: nothing here is optional.

@@ -397,7 +397,8 @@ static void killed_at_any_moment_it_ends_with_the_same_files(void **state)
     uint8_t seen[REQUESTS][3][32], now[32];
     const uint8_t none[32] = {0};
     char hashes[REQUESTS][17], names[3][64];
-    int kills = getenv("DOT2HSM_LONG") != NULL ? 200 : 20, status = 0;
+    const char *wanted = getenv("DOT2HSM_LONG");
+    int kills = wanted != NULL && wanted[0] != '\0' ? 200 : 20, status = 0;
     uint32_t epoch = 0, i;
 
     (void)state;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # dot2hsm ee sync, killed at random moments and run again: one request at the RA, its certificate
-# installed, nothing left beside it, no key left in the token. 20 rounds, fewer with keys in a token;
-# 200 with DOT2HSM_LONG.
+# installed, nothing left beside it, no key left in the token. 20 rounds, fewer with keys in a token or
+# under a sanitizer; 200 with DOT2HSM_LONG.
 #   sync_kill_test.sh [file|token|assembled]    where the device's keys are; assembled: in a token,
 #                                               and made on the host for implicit certificates
 set -euo pipefail
@@ -9,6 +9,7 @@ set -euo pipefail
 kind=${1:-file}
 rounds=20
 application=explicit
+[ -z "${SANITIZE:-}" ] || rounds=8
 [ "$kind" != token ] || rounds=6
 [ "$kind" != assembled ] || { rounds=10 application=implicit; }
 [ -z "${DOT2HSM_LONG:-}" ] || rounds=200
