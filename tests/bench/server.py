@@ -1,80 +1,24 @@
-"""server.py BUILD WORK ROUNDS JSON: dot2hsm-ra beside nginx, which serves the same files over
-TLS with the same key on the same machine, one worker each.
+"""server.py BUILD WORK ROUNDS JSON SMOKE: dot2hsm-ra beside nginx, which serves the same files over
+TLS with the same key on the same machine, one worker each; and its POSTs beside bare commits.
 
-They take turns. A ratio is that of the server's own CPU time per request (from the kernel's schedstat),
-so that neither the client nor what else the machine does is in it: (nginx's + what cannot be avoided) /
-dot2hsm-ra's. The latencies are the clock's, and say something on an idle machine only.
+They take turns. A ratio of CPU time is (nginx's + what cannot be avoided) / dot2hsm-ra's; the ratio of
+durable POSTs is their rate by that of the bare loop of commits to the same store.
 """
 
-import glob
-import json
 import os
-import re
 import shutil
-import signal
 import socket
 import statistics
-import subprocess
 import sys
 import time
 
-build, work, rounds, json_path = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-lab = work + "/lab"
-rows = []
-started = []
+import served
+from served import lab, rounds, row, run, smoke, tests, work, write
 
-WRK_SCRIPT = """
-done = function(summary, latency, requests)
-    print(string.format("RESULT %d %d %d %d %d %d", summary.requests, summary.duration,
-        summary.errors.connect + summary.errors.read + summary.errors.status + summary.errors.timeout,
-        latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
-end
-"""
+PROVISION = "/provision-application-certificate"
 
 
-def run(*command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def row(name, ratio, target=None):
-    met = None if target is None else ratio >= target
-    rows.append({"name": name, "threads": 1, "ratio": round(ratio, 4), "target": target, "met": met})
-    text = "" if target is None else "  >= %-5g %s" % (target, "met" if met else "MISSED")
-    print("%-44s %2d  %7.3f%s" % (name, 1, ratio, text), flush=True)
-
-
-def write(path, text):
-    with open(path, "w") as file:
-        file.write(text)
-
-
-def wait_for(path):
-    for _ in range(400):
-        if os.path.exists(path) and os.path.getsize(path) > 0:
-            return
-        time.sleep(0.05)
-    sys.exit("bench: " + path + " does not appear")
-
-
-def start(*command, **more):
-    with open(work + "/server.log", "a") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, **more)
-    started.append(process)
-    return process
-
-
-def start_ra():
-    with open(lab + "/ra.conf") as file:
-        text = re.sub(r"(?m)^(url-base|certificate-delay|port) *=.*\n", "", file.read())
-    settings = "port = 0\nthreads = 1\ntolerance = 3600\nport-file = %s/ra.port\n" % work
-    write(work + "/ra.conf", text.replace("[ra]\n", "[ra]\n" + settings))
-    process = start(build + "/bin/dot2hsm-ra", work + "/ra.conf")
-    wait_for(work + "/ra.port")
-    with open(work + "/ra.port") as file:
-        return process.pid, int(file.read())
-
-
-def start_nginx():
+def start_nginx(name):
     """nginx takes a listening socket that it inherits: no port is chosen before it is taken."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     os.set_inheritable(listener.fileno(), True)
@@ -95,105 +39,81 @@ def start_nginx():
         """
         % {"work": work, "lab": lab, "port": port},
     )
-    os.chmod(work, 0o711)
     environment = dict(os.environ, NGINX="%d;" % listener.fileno())
-    process = start(
+    process = served.start(
         shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin"),
         "-p", work, "-c", work + "/nginx.conf", "-g", "user root;" if os.getuid() == 0 else "",
         pass_fds=[listener.fileno()], env=environment,
     )
     for _ in range(200):
-        with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as file:
-            workers = file.read().split()
+        workers = served.read("/proc/%d/task/%d/children" % (process.pid, process.pid)).split()
         if workers:
-            return int(workers[0]), port
+            return served.Server(process, int(workers[0]), port)
         time.sleep(0.05)
     sys.exit("bench: nginx does not start")
 
 
-def cpu(pid):
-    total = 0
-    for path in glob.glob("/proc/%d/task/*/schedstat" % pid):
-        with open(path) as file:
-            total += int(file.read().split()[0])
-    return total / 1e9
-
-
-def wrk(server, path, headers=(), connections=8):
-    """CPU seconds per request, and the latencies."""
-    pid, port = server
-    command = ["wrk", "-t1", "-c%d" % connections, "-d1s", "-s", work + "/wrk.lua"]
-    for header in headers:
-        command += ["-H", header]
-    before = cpu(pid)
-    out = run(*command, "https://localhost:%d%s" % (port, path))
-    used = cpu(pid) - before
-    values = [int(x) for x in re.search("RESULT (.*)", out).group(1).split()]
-    if values[0] == 0 or values[2] > values[0] / 100:
-        sys.exit("bench: %d errors in %d requests for %s\n%s" % (values[2], values[0], path, out))
-    return used / values[0], values[3:]
-
-
-def handshakes(server, how):
-    """CPU seconds per connection of openssl s_time, without a request."""
-    pid, port = server
-    before = cpu(pid)
-    out = subprocess.run(
-        ["openssl", "s_time", "-connect", "localhost:%d" % port, "-time", "1", how,
-         "-tls1_2"], capture_output=True, text=True).stdout
-    used = cpu(pid) - before
-    count = int(re.search(r"(\d+) connections in [\d.]+ real", out).group(1))
-    return used / count
-
-
-def downloads(ra, nginx, form, verify, target):
-    """form: signed or secured"""
-    to = "-" if form == "signed" else lab + "/trust/ra.oer"
-    header = run(build + "/tests/ra_client", "header", lab + "/rse/enrollment.oer", lab + "/rse/enrollment.key",
-                 to, name).strip()
+def downloads(ra, nginx, name, form, verify, target):
+    header = served.download_header(name, form == "secured")
     path = "/download/application-certificate"
     ratios, latencies = [], []
     for _ in range(rounds):
-        least = 1 / float(run(build + "/tests/bench_ra", verify, "1", "200"))
-        theirs = wrk(nginx, path + "/" + name, ["Download-Req: " + header])
-        ours = wrk(ra, path, ["Download-Req: " + header])
+        least = served.bare(verify)
+        theirs = nginx.get(path + "/" + name, header)
+        ours = ra.get(path, header)
         ratios.append((theirs[0] + least) / ours[0])
-        latencies.append([a / b for a, b in zip(theirs[1], ours[1])])
+        latencies.append([a / b for a, b in zip(theirs[2], ours[2])])
     row("downloads " + form, statistics.median(ratios), target)
-    for i, which in enumerate(("p50", "p99", "p99.9")):
-        row("downloads %s %s" % (form, which), statistics.median(x[i] for x in latencies))
+    served.latency_rows("downloads " + form, latencies)
 
 
 def connections(ra, nginx):
-    """A connection for each request, and handshakes alone, whole and resumed."""
-    new, resumed, whole = [], [], []
+    """A connection for each request, whole and resumed: bench_load sees to it that they are."""
+    for version in "1.3", "1.2":
+        for how, words in ("new", ""), ("resume", " resumed"):
+            ratios, latencies = [], []
+            for _ in range(rounds):
+                theirs = nginx.get("/chain", how=how, version=version)
+                ours = ra.get("/download/local-certificate-chain", how=how, version=version)
+                ratios.append(theirs[0] / ours[0])
+                latencies.append([a / b for a, b in zip(theirs[2], ours[2])])
+            name = "connections TLS %s%s" % (version, words)
+            row(name, statistics.median(ratios), 0.6)
+            served.latency_rows(name, latencies)
+
+
+def posts(kind, store, target):
+    """Durable POSTs, two workers and eight connections, beside bare commits to the same store."""
+    ra = served.start_ra(kind, store=store, threads=2, **{"max-requests": 0, "one-application-request": "no"})
+    signed = run(served.build + "/tests/ra_client", "body", "app", lab + "/rse/enrollment.oer",
+                 lab + "/rse/enrollment.key", "-")
+    sizes = [str(os.path.getsize(lab + "/rse/enrollment.oer")), str(len(signed))]
+    ratios, latencies = [], []
     for _ in range(rounds):
-        new.append(handshakes(nginx, "-new") / handshakes(ra, "-new"))
-        resumed.append(handshakes(nginx, "-reuse") / handshakes(ra, "-reuse"))
-        close = ["Connection: close"]
-        whole.append(wrk(nginx, "/chain", close)[0] /
-                     wrk(ra, "/download/local-certificate-chain", close)[0])
-    row("new connections", statistics.median(whole), 0.6)
-    row("handshakes TLS 1.2", statistics.median(new), 0.6)
-    row("handshakes TLS 1.2 resumed", statistics.median(resumed), 0.6)
+        bodies = served.bodies(20 if smoke else 400)
+        least = run(served.build + "/tests/bench_commits", store, str(served.slice_ms * 2), *sizes)
+        least = [float(x) for x in least.split()[1:]]
+        ours = ra.load("post", 8, PROVISION, input=bodies)
+        ratios.append(ours[1] / (least[0] / least[1]))
+        latencies.append([a / b for a, b in zip(least[2:], ours[2])])
+    row("posts durable " + kind, statistics.median(ratios), target, threads=2)
+    served.latency_rows("posts durable " + kind, latencies, threads=2)
+    served.stop(ra.process)
 
 
-try:
-    run(build + "/bin/dot2hsm", "lab", "init", lab)
-    name = [x for x in os.listdir(lab + "/ra/download") if "_" not in x][0]
-    with open(lab + "/ra/download/" + name, "wb") as file:
-        file.write(os.urandom(4096))  # about what the certificates of a year take
-    write(work + "/wrk.lua", WRK_SCRIPT)
-    os.environ["DOT2HSM_MODULES"] = build + "/lib"
-    ra, nginx = start_ra(), start_nginx()
-    downloads(ra, nginx, "signed", "verify", 0.6)
-    downloads(ra, nginx, "secured", "verify-derive", None)
+def main():
+    name = served.make_lab()
+    os.chmod(work, 0o711)  # for nginx, and for PostgreSQL, which run as others
+    ra, nginx = served.start_ra("ra"), start_nginx(name)
+    downloads(ra, nginx, name, "signed", "verify", 0.6)
+    downloads(ra, nginx, name, "secured", "verify-derive", None)
     connections(ra, nginx)
-finally:
-    for process in started:
-        process.send_signal(signal.SIGTERM)
-    for process in started:
-        process.wait()
-with open(json_path, "w") as file:
-    file.write(",".join("\n " + json.dumps(x, separators=(",", ":")) for x in rows))
-sys.exit(1 if any(x["met"] is False for x in rows) else 0)
+    posts("sqlite", "sqlite:%s/ra/store.sqlite" % lab, 0.5)
+    place = run(tests + "/ra/postgres.sh", "start", work + "/pg").decode().strip()
+    try:
+        posts("postgresql", "postgresql:" + place, None)
+    finally:
+        run(tests + "/ra/postgres.sh", "stop", work + "/pg")
+
+
+served.main(main)

@@ -1,12 +1,15 @@
 /*
  * ra_client.c: what a device sends to an RA and makes of its answer, for stories in shell.
  *
- *   ra_client body app|id|pseudonym CERT KEY.pem RA-CERT [TIME START]
- *                                                              a Secured request, to stdout; made
- *                                                              and to start so many seconds from
- * now ra_client header CERT KEY.pem RA-CERT|- NAME               Base64 for Download-Req; with - a
- * Signed request ra_client ack ROOT ICA RA-CERT BODY ACK                    verifies, prints
- * certDLURL
+ *   ra_client body app|id|pseudonym CERT KEY.pem RA-CERT|- [TIME START]
+ *       a Secured request, to stdout; made, and to start, so many seconds from now; with - a Signed
+ *       one
+ *   ra_client bodies app|id|pseudonym CERT KEY.pem RA-CERT COUNT
+ *       so many of them, different ones, each with 4 octets of size before it
+ *   ra_client header CERT KEY.pem RA-CERT|- NAME
+ *       Base64 for Download-Req; with - a Signed request
+ *   ra_client ack ROOT ICA RA-CERT BODY ACK
+ *       verifies, prints certDLURL
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +98,7 @@ static uint8_t *secure(const char *cert_path, const char *key_path, const char *
     return secured;
 }
 
-static int body(char **argv, uint32_t now, uint32_t start)
+static void body(char **argv, uint32_t now, uint32_t start, bool with_size)
 {
     struct dot2_error error = {0};
     EVP_PKEY *verify = EVP_PKEY_Q_keygen(libctx, "provider=default", "EC", "P-256");
@@ -115,11 +118,12 @@ static int body(char **argv, uint32_t now, uint32_t start)
 
     require(status == DOT2_OK, "request", &error);
     secured = secure(argv[1], argv[2], argv[3], tbs, size, &size);
+    for (int shift = 24; with_size && shift >= 0; shift -= 8)
+        putchar((int)(size >> shift) & 0xff);
     require(fwrite(secured, 1, size, stdout) == size, "write", NULL);
     OPENSSL_free(secured);
     EVP_PKEY_free(verify);
     EVP_PKEY_free(response);
-    return 0;
 }
 
 static int header(char **argv, uint32_t now)
@@ -165,12 +169,18 @@ static int ack(char **argv, uint32_t now)
     return 0;
 }
 
+static int usage(void)
+{
+    fprintf(stderr, "usage: ra_client body|bodies|header|ack ... (see the source)\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     struct dot2_error error = {0};
     OSSL_PROVIDER *ours, *base;
     uint32_t now = 0;
-    int status = 2;
+    int status = 0;
 
     libctx = OSSL_LIB_CTX_new();
     require(libctx != NULL &&
@@ -182,15 +192,18 @@ int main(int argc, char **argv)
     require(dot2_crypto_new(libctx, &crypto, &error) == DOT2_OK, "crypto", &error);
     require(dot2_time32_now(&now) == DOT2_OK, "time", NULL);
     if (argc == 6 && strcmp(argv[1], "body") == 0)
-        status = body(argv + 2, now, now);
+        body(argv + 2, now, now, false);
     else if (argc == 8 && strcmp(argv[1], "body") == 0)
-        status = body(argv + 2, now + (uint32_t)atoi(argv[6]), now + (uint32_t)atoi(argv[7]));
+        body(argv + 2, now + (uint32_t)atoi(argv[6]), now + (uint32_t)atoi(argv[7]), false);
+    else if (argc == 7 && strcmp(argv[1], "bodies") == 0)
+        for (int i = atoi(argv[6]); i > 0; i--)
+            body(argv + 2, now, now, true);
     else if (argc == 6 && strcmp(argv[1], "header") == 0)
         status = header(argv + 2, now);
     else if (argc == 7 && strcmp(argv[1], "ack") == 0)
         status = ack(argv + 2, now);
     else
-        fprintf(stderr, "usage: ra_client body|header|ack ... (see the source)\n");
+        status = usage();
     dot2_crypto_free(crypto);
     OSSL_PROVIDER_unload(ours);
     OSSL_PROVIDER_unload(base);
