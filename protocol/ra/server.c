@@ -5,6 +5,7 @@
  * shares the connections out) and an evhttp. A call into the HSM stops one loop, not the server.
  */
 #include "protocol/ra/server_internal.h"
+#include "protocol/ra/tls_tickets.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -592,15 +593,9 @@ int ra_server_set_keys(ra_server *server, ra_keys *keys, char *text, size_t text
 static void keep_ticket_keys(SSL_CTX *before, SSL_CTX *after)
 {
     const X509 *old = SSL_CTX_get0_certificate(before), *new = SSL_CTX_get0_certificate(after);
-    unsigned char keys[256];
-    long size = SSL_CTX_get_tlsext_ticket_keys(before, NULL, 0);
 
-    if (old == NULL || new == NULL || X509_cmp(old, new) != 0 || size <= 0 ||
-        (size_t)size > sizeof keys)
-        return;
-    if (SSL_CTX_get_tlsext_ticket_keys(before, keys, size) == 1)
-        SSL_CTX_set_tlsext_ticket_keys(after, keys, size);
-    OPENSSL_cleanse(keys, sizeof keys);
+    if (old != NULL && new != NULL && X509_cmp(old, new) == 0)
+        ra_tls_tickets_keep(before, after);
 }
 
 void ra_server_set_tls(ra_server *server, SSL_CTX *tls)

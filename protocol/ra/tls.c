@@ -2,6 +2,7 @@
  * tls.c: how the registration authority speaks TLS.
  */
 #include "protocol/ra/ra.h"
+#include "protocol/ra/tls_tickets.h"
 
 #include <stdio.h>
 
@@ -45,7 +46,8 @@ SSL_CTX *ra_tls_new(OSSL_LIB_CTX *libctx, const char *chain_file, EVP_PKEY *key,
         SSL_CTX_set_cipher_list(ctx, ciphers) != 1 ||
         SSL_CTX_set_ciphersuites(ctx, ciphersuites) != 1 ||
         SSL_CTX_set1_groups_list(ctx, groups) != 1 ||
-        SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) != 1) {
+        SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) != 1 ||
+        !ra_tls_tickets_new(ctx, libctx)) {
         explain(text, text_size, "TLS cannot be set up");
         goto out;
     }

@@ -190,7 +190,7 @@ static bool ask(struct client *client)
 
     if (bodies != NULL && (which = atomic_fetch_add(&next_body, 1)) >= body_count)
         return false;
-    if (bodies == NULL && begin >= until)
+    if (bodies == NULL && begin >= until && client->count > 0)
         return false;
     if (client->ssl == NULL)
         client_open(client);

@@ -1,6 +1,7 @@
 /*
  * download_test.c: what a device gets over TLS from a running server.
  */
+#include "protocol/ra/tls_tickets.h"
 #include "tests/ra/served.h"
 
 #include <fcntl.h>
@@ -495,6 +496,49 @@ static void resumption(void **state)
     }
 }
 
+/* What a ticket starts with: which key it was sealed with. */
+static void key_name(const SSL_SESSION *session, unsigned char name[16])
+{
+    const unsigned char *ticket = NULL;
+    size_t size = 0;
+
+    SSL_SESSION_get0_ticket(session, &ticket, &size);
+    assert_true(size > 16);
+    memcpy(name, ticket, 16);
+}
+
+/* A key seals for two hours and opens for two more; then it is gone, and so is what it sealed. */
+static void ticket_keys_expire(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    struct served *served = *state;
+    unsigned char first[16], next[16];
+
+    for (size_t i = 0; i < 2; i++) {
+        SSL_SESSION *session, *old;
+
+        SSL_CTX_set_max_proto_version(served->client, versions[i]);
+        session = resume(served, NULL, false);
+        key_name(session, first);
+        ra_tls_tickets_age(served->tls, 7000); /* not yet */
+        session = resume(served, session, true);
+        key_name(session, next);
+        assert_memory_equal(first, next, 16);
+        old = SSL_SESSION_dup(session);
+        assert_non_null(old);
+        ra_tls_tickets_age(served->tls,
+                           7000); /* opens, and a ticket of a new key is given for it */
+        session = resume(served, session, true);
+        key_name(session, next);
+        assert_memory_not_equal(first, next, 16);
+        ra_tls_tickets_age(served->tls, 7000); /* nearly six hours since the first key was made */
+        session = resume(served, session, true);
+        SSL_SESSION_free(session);
+        SSL_SESSION_free(resume(served, old, false));
+        ra_tls_tickets_age(served->tls, 4 * 7200);
+    }
+}
+
 static void tls_versions_and_ciphers(void **state)
 {
     static const struct {
@@ -597,6 +641,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_regular_files, setup, teardown),
         cmocka_unit_test_setup_teardown(public_files, setup, teardown),
         cmocka_unit_test_setup_teardown(resumption, setup, teardown),
+        cmocka_unit_test_setup_teardown(ticket_keys_expire, setup, teardown),
         cmocka_unit_test_setup_teardown(tls_versions_and_ciphers, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_tls_and_configuration, setup, teardown),
         cmocka_unit_test_setup_teardown(all_addresses, setup, teardown),
