@@ -1,36 +1,42 @@
 /* format.c: the two forms of an ECDSA signature. */
+#include <string.h>
+
 #include <openssl/bn.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 
 #include "provider/provider.h"
 
+/* A DER INTEGER of a number that is not negative: the least octets, and the first is below 80. */
+static uint8_t *put_integer(uint8_t *out, const uint8_t *number, size_t size)
+{
+    while (size > 1 && *number == 0) {
+        number++;
+        size--;
+    }
+    *out++ = 0x02;
+    *out++ = (uint8_t)(size + (*number >> 7));
+    if (*number >> 7)
+        *out++ = 0;
+    memcpy(out, number, size);
+    return out + size;
+}
+
 int prov_der_from_p1363(const uint8_t *raw, size_t size, uint8_t *der, size_t *der_size)
 {
-    ECDSA_SIG *signature = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(raw, (int)size, NULL);
-    BIGNUM *s = BN_bin2bn(raw + size, (int)size, NULL);
-    int length = 0;
-    int ok = 0;
+    uint8_t whole[2 + 2 * (2 + 1 + PROV_MAX_COORDINATE)]; /* all lengths are below 128 */
+    uint8_t *end = put_integer(put_integer(whole + 2, raw, size), raw + size, size);
+    size_t length = (size_t)(end - whole);
 
-    if (signature == NULL || r == NULL || s == NULL || !ECDSA_SIG_set0(signature, r, s)) {
-        PROV_RAISE(PROV_R_MEMORY, NULL);
-        goto out;
+    if (length > *der_size) {
+        PROV_RAISE(PROV_R_BUFFER, "%zu octets for a DER signature of %zu", *der_size, length);
+        return 0;
     }
-    r = NULL;
-    s = NULL;
-    length = i2d_ECDSA_SIG(signature, NULL);
-    if (length <= 0 || (size_t)length > *der_size) {
-        PROV_RAISE(PROV_R_BUFFER, "%zu octets for a DER signature of %d", *der_size, length);
-        goto out;
-    }
-    *der_size = (size_t)i2d_ECDSA_SIG(signature, &der);
-    ok = 1;
-out:
-    ECDSA_SIG_free(signature);
-    BN_free(r);
-    BN_free(s);
-    return ok;
+    whole[0] = 0x30;
+    whole[1] = (uint8_t)(length - 2);
+    memcpy(der, whole, length);
+    *der_size = length;
+    return 1;
 }
 
 int prov_p1363_from_der(const uint8_t *der, size_t der_size, uint8_t *raw, size_t size)

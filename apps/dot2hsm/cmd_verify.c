@@ -163,7 +163,7 @@ static enum dot2_status verify_request(const dot2_crypto *crypto, dot2_trust *tr
     if (status == DOT2_OK)
         status = dot2_chain_verify(trust, request.cert, check, chain, error);
     if (status == DOT2_OK)
-        status = scms_signed_request_verify(crypto, &request, chain->key, error);
+        status = scms_signed_request_verify_by(crypto, &request, chain, error);
     scms_signed_request_clear(&request);
     return status;
 }

@@ -321,7 +321,7 @@ static enum outcome open_request(struct round *round, struct job *job)
                                   request->signed_request_size, false, &job->message,
                                   &error) != DOT2_OK ||
         dot2_chain_verify(run->trust, job->message.cert, &check, &job->chain, &error) != DOT2_OK ||
-        scms_signed_request_verify(run->lab.crypto, &job->message, job->chain.key, &error) !=
+        scms_signed_request_verify_by(run->lab.crypto, &job->message, &job->chain, &error) !=
             DOT2_OK ||
         dot2_cert_blacklist_hashes(job->message.cert, hashes, &size, &count) != DOT2_OK)
         return refuse(job, &error);

@@ -265,16 +265,18 @@ static enum dot2_status check_purpose(const dot2_cert *cert, const struct dot2_c
     return DOT2_OK;
 }
 
-static void fill_chain(const struct dot2_verdict *verdict, struct dot2_chain *chain)
+static void fill_chain(struct dot2_verdict *verdict, struct dot2_chain *chain)
 {
     memset(chain, 0, sizeof(*chain));
     EVP_PKEY_up_ref(verdict->key);
     chain->key = verdict->key;
+    chain->curve = verdict->curve;
     chain->start = verdict->start;
     chain->end = verdict->end;
     chain->depth = verdict->depth;
     for (size_t i = 0; i < verdict->depth; i++)
         chain->certs[i] = dot2_cert_up_ref(verdict->certs[i]);
+    chain->verdict = dot2_verdict_up_ref(verdict);
 }
 
 enum dot2_status dot2_chain_verify(dot2_trust *trust, dot2_cert *cert,
@@ -313,8 +315,21 @@ enum dot2_status dot2_chain_verify(dot2_trust *trust, dot2_cert *cert,
     return status;
 }
 
+enum dot2_status dot2_chain_verify_signature(const dot2_crypto *crypto,
+                                             const struct dot2_chain *chain, const uint8_t *data,
+                                             size_t size, const Signature_t *signature,
+                                             struct dot2_error *error)
+{
+    struct dot2_verdict *verdict = chain->verdict;
+    const dot2_cert *signer = verdict->certs[0];
+
+    return dot2_verify_kept(crypto, verdict->key, verdict->curve, data, size, signer->canonical,
+                            signer->canonical_size, signature, &verdict->verifier, error);
+}
+
 void dot2_chain_clear(struct dot2_chain *chain)
 {
+    dot2_verdict_free(chain->verdict);
     EVP_PKEY_free(chain->key);
     for (size_t i = 0; i < chain->depth; i++)
         dot2_cert_free(chain->certs[i]);

@@ -274,10 +274,12 @@ struct dot2_check {
 };
 
 struct dot2_chain {
-    EVP_PKEY *key;        /* of the end of the chain, checked; freed by dot2_chain_clear */
-    uint32_t start, end;  /* intersection of all validities */
-    size_t depth;         /* certificates, the anchor included */
-    dot2_cert *certs[16]; /* from the end entity to the anchor, references */
+    EVP_PKEY *key;                /* of the end of the chain, checked; dot2_chain_clear frees it */
+    enum dot2_curve curve;        /* of key */
+    uint32_t start, end;          /* intersection of all validities */
+    size_t depth;                 /* certificates, the anchor included */
+    dot2_cert *certs[16];         /* from the end entity to the anchor, references */
+    struct dot2_verdict *verdict; /* the chain's entry in the cache, see below */
 };
 
 /*
@@ -291,6 +293,15 @@ struct dot2_chain {
 enum dot2_status dot2_chain_verify(dot2_trust *trust, dot2_cert *cert,
                                    const struct dot2_check *check, struct dot2_chain *chain,
                                    struct dot2_error *error);
+/*
+ * dot2_verify() with the key and the certificate at the end of a verified chain. What it takes is
+ * kept with the chain in the trust's cache, so that the next signature costs little more than its
+ * verification.
+ */
+enum dot2_status dot2_chain_verify_signature(const dot2_crypto *crypto,
+                                             const struct dot2_chain *chain, const uint8_t *data,
+                                             size_t size, const Signature_t *signature,
+                                             struct dot2_error *error);
 void dot2_chain_clear(struct dot2_chain *chain);
 
 /* ---- signed_data.c: SignedData in an Ieee1609Dot2Data ------------------------------------------

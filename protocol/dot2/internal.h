@@ -79,6 +79,19 @@ enum dot2_status dot2_signature_r(const dot2_crypto *crypto, const struct dot2_s
                                   bool check, uint8_t r[DOT2_MAX_COORDINATE],
                                   struct dot2_error *error);
 
+/* ---- sign.c ---- */
+
+/*
+ * dot2_verify() with a key and a signer of which more signatures will come: curve is the key's, and
+ * *kept, NULL at first, is the context that is ready for the next. Any number of threads may call
+ * it with the same *kept, which holds one context; who finds none makes one.
+ */
+enum dot2_status dot2_verify_kept(const dot2_crypto *crypto, EVP_PKEY *key, enum dot2_curve curve,
+                                  const uint8_t *data, size_t size, const uint8_t *signer,
+                                  size_t signer_size, const Signature_t *signature,
+                                  EVP_MD_CTX **kept, struct dot2_error *error);
+void dot2_verifier_free(EVP_MD_CTX *verifier);
+
 /* ---- cert.c, canonical.c, consistency.c ---- */
 
 struct dot2_cert {
@@ -149,7 +162,9 @@ bool dot2_region_within(const GeographicRegion_t *inner, const GeographicRegion_
 struct dot2_verdict {
     int references;
     EVP_PKEY *key;
-    uint32_t start, end; /* intersection */
+    enum dot2_curve curve; /* of key */
+    EVP_MD_CTX *verifier;  /* for signatures by key, see dot2_verify_kept() */
+    uint32_t start, end;   /* intersection */
     size_t depth;
     dot2_cert *certs[16];
     const GeographicRegion_t *region; /* in force: the nearest upwards; NULL = worldwide */

@@ -17,15 +17,13 @@
 
 #define RAW_MAX (2 * DOT2_MAX_COORDINATE)
 
-struct operation {
-    EVP_PKEY_CTX *key;
-    EVP_MD_CTX *digest;
-};
-
-static void operation_end(struct operation *operation)
+void dot2_verifier_free(EVP_MD_CTX *verifier)
 {
-    EVP_MD_CTX_free(operation->digest);
-    EVP_PKEY_CTX_free(operation->key);
+    /* The key's context is ours, see operation_new(). */
+    EVP_PKEY_CTX *key = verifier == NULL ? NULL : EVP_MD_CTX_get_pkey_ctx(verifier);
+
+    EVP_MD_CTX_free(verifier);
+    EVP_PKEY_CTX_free(key);
 }
 
 static bool runs_in_dot2hsm(EVP_PKEY_CTX *ctx)
@@ -42,10 +40,10 @@ static bool runs_in_dot2hsm(EVP_PKEY_CTX *ctx)
  * would also be applied to the digest, which dot2hsm has not, and each operation would search all
  * providers in vain.
  */
-static enum dot2_status operation_begin(const dot2_crypto *crypto, EVP_PKEY *key,
-                                        enum dot2_curve curve, bool verify, const uint8_t *signer,
-                                        size_t signer_size, const char *format,
-                                        struct operation *operation, struct dot2_error *error)
+static enum dot2_status operation_new(const dot2_crypto *crypto, EVP_PKEY *key,
+                                      enum dot2_curve curve, bool verify, const uint8_t *signer,
+                                      size_t signer_size, const char *format,
+                                      EVP_MD_CTX **operation, struct dot2_error *error)
 {
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_octet_string(
@@ -55,27 +53,32 @@ static enum dot2_status operation_begin(const dot2_crypto *crypto, EVP_PKEY *key
     };
     OSSL_LIB_CTX *libctx = dot2_crypto_libctx(crypto);
     const char *md = dot2_digest_name(curve);
-    enum dot2_status status = dot2_check_provider(crypto, error);
+    enum dot2_status status = DOT2_OK;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(libctx, key, DOT2_PROVIDER_PROPERTIES);
+    EVP_MD_CTX *made = EVP_MD_CTX_new();
     int ok = 0;
 
-    if (status != DOT2_OK)
-        return status;
-    operation->key = EVP_PKEY_CTX_new_from_pkey(libctx, key, DOT2_PROVIDER_PROPERTIES);
-    operation->digest = EVP_MD_CTX_new();
-    if (operation->digest == NULL)
+    *operation = NULL;
+    if (made == NULL) {
+        EVP_PKEY_CTX_free(ctx);
         return dot2_fail_memory(error);
-    if (operation->key != NULL) {
-        EVP_MD_CTX_set_pkey_ctx(operation->digest, operation->key);
-        ok = verify ? EVP_DigestVerifyInit_ex(operation->digest, NULL, md, libctx, NULL, key, NULL)
-                    : EVP_DigestSignInit_ex(operation->digest, NULL, md, libctx, NULL, key, NULL);
     }
-    if (ok <= 0 || !runs_in_dot2hsm(operation->key))
-        return dot2_fail_openssl(error, DOT2_E_PROVIDER,
-                                 "the key cannot be used in the provider " DOT2_PROVIDER_NAME);
-    if (EVP_PKEY_CTX_set_params(operation->key, params) <= 0)
-        return dot2_fail_openssl(error, DOT2_E_PROVIDER,
-                                 "the provider " DOT2_PROVIDER_NAME " did not take the signer");
-    return DOT2_OK;
+    if (ctx != NULL) {
+        EVP_MD_CTX_set_pkey_ctx(made, ctx);
+        ok = verify ? EVP_DigestVerifyInit_ex(made, NULL, md, libctx, NULL, key, NULL)
+                    : EVP_DigestSignInit_ex(made, NULL, md, libctx, NULL, key, NULL);
+    }
+    if (ok <= 0 || !runs_in_dot2hsm(ctx))
+        status = dot2_fail_openssl(error, DOT2_E_PROVIDER,
+                                   "the key cannot be used in the provider " DOT2_PROVIDER_NAME);
+    else if (EVP_PKEY_CTX_set_params(ctx, params) <= 0)
+        status = dot2_fail_openssl(error, DOT2_E_PROVIDER,
+                                   "the provider " DOT2_PROVIDER_NAME " did not take the signer");
+    if (status == DOT2_OK)
+        *operation = made;
+    else
+        dot2_verifier_free(made);
+    return status;
 }
 
 static enum dot2_status sign(const dot2_crypto *crypto, EVP_PKEY *key, enum dot2_curve curve,
@@ -83,19 +86,21 @@ static enum dot2_status sign(const dot2_crypto *crypto, EVP_PKEY *key, enum dot2
                              size_t signer_size, const char *format, uint8_t *signature,
                              size_t capacity, size_t *signature_size, struct dot2_error *error)
 {
-    struct operation operation = {0};
-    enum dot2_status status =
-        operation_begin(crypto, key, curve, false, signer, signer_size, format, &operation, error);
+    EVP_MD_CTX *operation = NULL;
+    enum dot2_status status = dot2_check_provider(crypto, error);
 
+    if (status == DOT2_OK)
+        status = operation_new(crypto, key, curve, false, signer, signer_size, format, &operation,
+                               error);
     if (status == DOT2_OK) {
         *signature_size = capacity;
-        if (EVP_DigestSign(operation.digest, signature, signature_size,
+        if (EVP_DigestSign(operation, signature, signature_size,
                            size > 0 ? data : (const uint8_t *)"", size) <= 0)
             status = dot2_fail_openssl(error, DOT2_E_CRYPTO, "signing");
         if (status != DOT2_OK)
             *signature_size = 0;
     }
-    operation_end(&operation);
+    dot2_verifier_free(operation);
     return status;
 }
 
@@ -154,28 +159,22 @@ enum dot2_status dot2_sign(const dot2_crypto *crypto, EVP_PKEY *key, const uint8
     return DOT2_OK;
 }
 
-/* 0 < number < n */
-static bool in_range(const uint8_t *number, size_t size, const BIGNUM *order, bool *memory)
+/* 0 < number < n, all of them of size octets. */
+static bool in_range(const uint8_t *number, const uint8_t *order, size_t size)
 {
-    BIGNUM *value = BN_bin2bn(number, (int)size, NULL);
-    bool ok = value != NULL && !BN_is_zero(value) && BN_cmp(value, order) < 0;
+    static const uint8_t zero[DOT2_MAX_COORDINATE];
 
-    *memory = *memory || value == NULL;
-    BN_free(value);
-    return ok;
+    return memcmp(number, zero, size) != 0 && memcmp(number, order, size) < 0;
 }
 
-enum dot2_status dot2_verify(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t *data,
-                             size_t size, const uint8_t *signer, size_t signer_size,
-                             const Signature_t *signature, struct dot2_error *error)
+/* The signature as r || s, as far as that can be told without the key. */
+static enum dot2_status read_signature(const dot2_crypto *crypto, enum dot2_curve curve,
+                                       const Signature_t *signature, uint8_t raw[RAW_MAX],
+                                       size_t *coordinate, struct dot2_error *error)
 {
-    enum dot2_status status = DOT2_OK;
-    enum dot2_curve curve = dot2_key_curve(key);
-    struct operation operation = {0};
     struct dot2_signature parts = {0};
-    uint8_t raw[RAW_MAX];
-    size_t coordinate = 0;
-    bool memory = false;
+    uint8_t order[DOT2_MAX_COORDINATE];
+    enum dot2_status status = DOT2_OK;
 
     if (curve == DOT2_CURVE_NONE || curve == DOT2_CURVE_P384)
         return dot2_fail(error, DOT2_E_ALGORITHM, "Signature",
@@ -187,26 +186,65 @@ enum dot2_status dot2_verify(const dot2_crypto *crypto, EVP_PKEY *key, const uin
     if (parts.curve != curve)
         return dot2_fail(error, DOT2_E_SIGNATURE, "Signature", "a signature on %s, a key on %s",
                          dot2_curve_name(parts.curve), dot2_curve_name(curve));
-    coordinate = parts.r.coordinate;
+    *coordinate = parts.r.coordinate;
     status = dot2_signature_r(crypto, &parts, true, raw, error);
     if (status != DOT2_OK)
         return status;
-    memcpy(raw + coordinate, parts.s, coordinate);
-    if (!in_range(raw, coordinate, dot2_order(crypto, curve), &memory) ||
-        !in_range(raw + coordinate, coordinate, dot2_order(crypto, curve), &memory))
-        return memory ? dot2_fail_memory(error)
-                      : dot2_fail(error, DOT2_E_SIGNATURE, "Signature", "r or s out of range");
+    memcpy(raw + *coordinate, parts.s, *coordinate);
+    if (BN_bn2binpad(dot2_order(crypto, curve), order, (int)*coordinate) < 0)
+        return dot2_fail(error, DOT2_E_CRYPTO, NULL, "the order of %s", dot2_curve_name(curve));
+    if (!in_range(raw, order, *coordinate) || !in_range(raw + *coordinate, order, *coordinate))
+        return dot2_fail(error, DOT2_E_SIGNATURE, "Signature", "r or s out of range");
+    return DOT2_OK;
+}
 
-    status =
-        operation_begin(crypto, key, curve, true, signer, signer_size, "p1363", &operation, error);
+/*
+ * The provider's context is ready for the next data as it stands. libcrypto 3.0 knows no end of one
+ * either; newer ones want it begun again, which in 3.0 would cost a search for digests.
+ */
+static bool start_again(EVP_MD_CTX *verifier)
+{
+    return (OPENSSL_version_major() == 3 && OPENSSL_version_minor() == 0) ||
+           EVP_DigestVerifyInit_ex(verifier, NULL, NULL, NULL, NULL, NULL, NULL) > 0;
+}
+
+enum dot2_status dot2_verify_kept(const dot2_crypto *crypto, EVP_PKEY *key, enum dot2_curve curve,
+                                  const uint8_t *data, size_t size, const uint8_t *signer,
+                                  size_t signer_size, const Signature_t *signature,
+                                  EVP_MD_CTX **kept, struct dot2_error *error)
+{
+    EVP_MD_CTX *verifier = NULL;
+    uint8_t raw[RAW_MAX];
+    size_t coordinate = 0;
+    enum dot2_status status = read_signature(crypto, curve, signature, raw, &coordinate, error);
+
+    if (status == DOT2_OK)
+        status = dot2_check_provider(crypto, error);
     if (status != DOT2_OK)
-        goto out;
+        return status;
+    if (kept != NULL)
+        verifier = __atomic_exchange_n(kept, NULL, __ATOMIC_ACQ_REL);
+    if (verifier == NULL)
+        status =
+            operation_new(crypto, key, curve, true, signer, signer_size, "p1363", &verifier, error);
+    if (status != DOT2_OK)
+        return status;
     ERR_set_mark(); /* a wrong signature is an answer, not an error of the library */
-    if (EVP_DigestVerify(operation.digest, raw, 2 * coordinate,
-                         size > 0 ? data : (const uint8_t *)"", size) != 1)
+    if (EVP_DigestVerify(verifier, raw, 2 * coordinate, size > 0 ? data : (const uint8_t *)"",
+                         size) != 1)
         status = dot2_fail(error, DOT2_E_SIGNATURE, "Signature", "does not verify");
     ERR_pop_to_mark();
-out:
-    operation_end(&operation);
+    /* Ready for the next message; what another thread has put there meanwhile makes room. */
+    if (kept != NULL && status == DOT2_OK && start_again(verifier))
+        verifier = __atomic_exchange_n(kept, verifier, __ATOMIC_ACQ_REL);
+    dot2_verifier_free(verifier);
     return status;
+}
+
+enum dot2_status dot2_verify(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t *data,
+                             size_t size, const uint8_t *signer, size_t signer_size,
+                             const Signature_t *signature, struct dot2_error *error)
+{
+    return dot2_verify_kept(crypto, key, dot2_key_curve(key), data, size, signer, signer_size,
+                            signature, NULL, error);
 }

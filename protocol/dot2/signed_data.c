@@ -104,8 +104,6 @@ enum dot2_status dot2_signed_data_verify(dot2_trust *trust, const uint8_t *octet
     struct dot2_chain found = {0};
     struct parts parts = {0};
     dot2_cert *cert = NULL;
-    const uint8_t *signer = NULL;
-    size_t signer_size = 0;
 
     if (chain != NULL)
         memset(chain, 0, sizeof(*chain));
@@ -120,15 +118,13 @@ enum dot2_status dot2_signed_data_verify(dot2_trust *trust, const uint8_t *octet
     status = dot2_chain_verify(trust, cert, check, &found, error);
     if (status != DOT2_OK)
         goto out;
-    if ((dot2_curve_hash_size(dot2_key_curve(found.key)) == 48) !=
-        (parts.data->hashId == HashAlgorithm_sha384)) {
+    if ((dot2_curve_hash_size(found.curve) == 48) != (parts.data->hashId == HashAlgorithm_sha384)) {
         status = dot2_fail(error, DOT2_E_SIGNATURE, "SignedData.hashId",
                            "is not the hash of the signer's key");
         goto out;
     }
-    signer = dot2_cert_canonical(cert, &signer_size);
-    status = dot2_verify(dot2_trust_crypto(trust), found.key, parts.tbs.data, parts.tbs.size,
-                         signer, signer_size, &parts.data->signature, error);
+    status = dot2_chain_verify_signature(dot2_trust_crypto(trust), &found, parts.tbs.data,
+                                         parts.tbs.size, &parts.data->signature, error);
     if (status == DOT2_OK && !check->signature_only)
         status =
             check_relevance(&parts.data->tbsData->headerInfo, cert, &found, check->time, error);

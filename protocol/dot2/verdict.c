@@ -24,6 +24,7 @@ struct dot2_verdict *dot2_verdict_new(dot2_cert *cert, EVP_PKEY *key,
         return NULL;
     verdict->references = 1;
     verdict->key = key;
+    verdict->curve = dot2_key_curve(key);
     verdict->start = cert->start;
     verdict->end = cert->end;
     verdict->certs[verdict->depth++] = dot2_cert_up_ref(cert);
@@ -58,6 +59,7 @@ void dot2_verdict_free(struct dot2_verdict *verdict)
         return;
     for (size_t i = 0; i < verdict->depth; i++)
         dot2_cert_free(verdict->certs[i]);
+    dot2_verifier_free(verdict->verifier);
     EVP_PKEY_free(verdict->key);
     OPENSSL_free(verdict);
 }

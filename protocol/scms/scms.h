@@ -84,10 +84,15 @@ enum dot2_status scms_signed_request_parse(const dot2_crypto *crypto, const uint
                                            size_t size, bool allow_self,
                                            struct scms_signed_request *request,
                                            struct dot2_error *error);
-/* The signature over tbs, by the public key that dot2_chain_verify gave for request->cert. */
+/* The signature over tbs: by a public key, with the signer request->cert or self. */
 enum dot2_status scms_signed_request_verify(const dot2_crypto *crypto,
                                             const struct scms_signed_request *request,
                                             EVP_PKEY *key, struct dot2_error *error);
+/* The same by the chain that dot2_chain_verify() gave for request->cert: see there. */
+enum dot2_status scms_signed_request_verify_by(const dot2_crypto *crypto,
+                                               const struct scms_signed_request *request,
+                                               const struct dot2_chain *chain,
+                                               struct dot2_error *error);
 void scms_signed_request_clear(struct scms_signed_request *request);
 
 /* ---- download_request.c: AuthenticatedDownloadRequest ------------------------------------------

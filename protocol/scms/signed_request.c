@@ -225,20 +225,42 @@ out:
     return status;
 }
 
+static enum dot2_status check_hash(const struct scms_signed_request *request, enum dot2_curve curve,
+                                   struct dot2_error *error)
+{
+    if (is_384(curve) == request->is_sha384)
+        return DOT2_OK;
+    return dot2_fail(error, DOT2_E_SIGNATURE, "SignedCertificateRequest.hashId",
+                     "is not the hash of the signer's key");
+}
+
 enum dot2_status scms_signed_request_verify(const dot2_crypto *crypto,
                                             const struct scms_signed_request *request,
                                             EVP_PKEY *key, struct dot2_error *error)
 {
     const uint8_t *signer = NULL;
     size_t signer_size = 0;
+    enum dot2_status status = check_hash(request, dot2_key_curve(key), error);
 
+    if (status != DOT2_OK)
+        return status;
     if (request->cert != NULL)
         signer = dot2_cert_canonical(request->cert, &signer_size);
-    if (is_384(dot2_key_curve(key)) != request->is_sha384)
-        return dot2_fail(error, DOT2_E_SIGNATURE, "SignedCertificateRequest.hashId",
-                         "is not the hash of the signer's key");
     return dot2_verify(crypto, key, request->tbs.data, request->tbs.size, signer, signer_size,
                        request->signature, error);
+}
+
+enum dot2_status scms_signed_request_verify_by(const dot2_crypto *crypto,
+                                               const struct scms_signed_request *request,
+                                               const struct dot2_chain *chain,
+                                               struct dot2_error *error)
+{
+    enum dot2_status status = check_hash(request, chain->curve, error);
+
+    return status != DOT2_OK
+               ? status
+               : dot2_chain_verify_signature(crypto, chain, request->tbs.data, request->tbs.size,
+                                             request->signature, error);
 }
 
 void scms_signed_request_clear(struct scms_signed_request *request)

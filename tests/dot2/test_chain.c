@@ -533,7 +533,70 @@ static void a_refusal_is_not_kept(void **state)
     pki_close(&pki);
 }
 
+/* A signature of key over text, as the certificate's. */
+static const Signature_t *signature_of(const struct fixture *f, EVP_PKEY *key,
+                                       const dot2_cert *cert, const char *text)
+{
+    uint8_t *octets = coer_arena_alloc(f->arena, DOT2_SIGNATURE_MAX); /* the value points into it */
+    size_t size = 0, signer_size = 0;
+    const uint8_t *signer = dot2_cert_canonical(cert, &signer_size);
+    void *value = NULL;
+
+    assert_non_null(octets);
+    assert_int_equal(dot2_sign(f->crypto, key, (const uint8_t *)text, strlen(text), signer,
+                               signer_size, octets, &size, NULL),
+                     DOT2_OK);
+    assert_int_equal(coer_decode(f->arena, &asn_DEF_Signature, octets, size, &value, NULL),
+                     COER_OK);
+    return value;
+}
+
+static enum dot2_status by_chain(const struct fixture *f, const struct dot2_chain *chain,
+                                 const char *text, const Signature_t *signature)
+{
+    return dot2_chain_verify_signature(f->crypto, chain, (const uint8_t *)text, strlen(text),
+                                       signature, NULL);
+}
+
+/* The context is kept with the chain; what was verified before changes no answer. */
+static void signatures_by_a_chain(void **state)
+{
+    const struct fixture *f = *state;
+
+    for (int curve = DOT2_CURVE_P256; curve <= DOT2_CURVE_BRAINPOOL_P384R1; curve++) {
+        const Signature_t *one, *two, *other;
+        struct dot2_chain chain = {0}, again = {0};
+        struct pki pki;
+
+        pki_open(f, (enum dot2_curve)curve, &pki);
+        one = signature_of(f, pki.rse_key, pki.rse, "one");
+        two = signature_of(f, pki.rse_key, pki.rse, "a second");
+        other = signature_of(f, pki.rse_key, pki.eca, "one"); /* of another signer */
+        for (int i = 0; i < 3; i++) { /* with what the chain before has left in the cache */
+            assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &enrollment, &chain, NULL),
+                             DOT2_OK);
+            assert_int_equal(chain.curve, curve);
+            assert_int_equal(by_chain(f, &chain, "one", one), DOT2_OK);
+            assert_int_equal(by_chain(f, &chain, "a second", two), DOT2_OK);
+            assert_int_equal(by_chain(f, &chain, "one", two), DOT2_E_SIGNATURE);
+            assert_int_equal(by_chain(f, &chain, "one", other), DOT2_E_SIGNATURE);
+            assert_int_equal(by_chain(f, &chain, "one", one), DOT2_OK);
+            assert_int_equal(ERR_peek_error(), 0);
+            dot2_chain_clear(&again); /* the chain outlives the cache's copy of it */
+            again = chain;
+            memset(&chain, 0, sizeof(chain));
+        }
+        dot2_trust_free(pki.trust);
+        pki.trust = NULL;
+        assert_int_equal(by_chain(f, &again, "a second", two), DOT2_OK);
+        dot2_chain_clear(&again);
+        pki_close(&pki);
+    }
+}
+
 struct worker {
+    const struct fixture *f;
+    const Signature_t **signatures; /* of "work" by each of the certificates */
     struct pki *pki;
     dot2_cert **certs;
     size_t count;
@@ -546,12 +609,16 @@ static void *work(void *arg)
 {
     struct worker *w = arg;
 
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 150; i++) {
         struct dot2_chain chain = {0};
-        dot2_cert *cert = w->certs[(size_t)rand_r(&w->seed) % w->count];
+        size_t at = (size_t)rand_r(&w->seed) % w->count;
+        dot2_cert *cert = w->certs[at];
 
         if (dot2_chain_verify(w->pki->trust, cert, &enrollment, &chain, NULL) != DOT2_OK ||
             chain.depth != 4)
+            w->failures++;
+        else if (by_chain(w->f, &chain, "work", w->signatures[at]) != DOT2_OK ||
+                 by_chain(w->f, &chain, "play", w->signatures[at]) != DOT2_E_SIGNATURE)
             w->failures++;
         dot2_chain_clear(&chain);
         if (i % 16 == 0 && dot2_chain_verify(w->pki->trust, w->bad, &enrollment, NULL, NULL) !=
@@ -569,6 +636,7 @@ static void threads_share_the_trust(void **state)
     struct worker workers[6];
     pthread_t threads[6];
     dot2_cert *certs[20];
+    const Signature_t *signatures[20];
     dot2_cert *bad = NULL;
     struct pki pki;
 
@@ -584,12 +652,18 @@ static void threads_share_the_trust(void **state)
         certs[i] = i % 2 == 0 ? fixture_implicit(f, pki_rse_body(f, ""), pki.eca, pki.eca_key, &key)
                               : fixture_explicit(f, pki_rse_body(f, "x"), pki.rse_key, pki.eca,
                                                  pki.eca_key);
+        signatures[i] = signature_of(f, key != NULL ? key : pki.rse_key, certs[i], "work");
         EVP_PKEY_free(key);
     }
     bad = fixture_explicit(f, pki_rse_body(f, "x"), pki.rse_key, pki.eca, pki.ica_key);
     for (unsigned i = 0; i < 6; i++) {
-        workers[i] =
-            (struct worker){.pki = &pki, .certs = certs, .count = 20, .bad = bad, .seed = i + 1};
+        workers[i] = (struct worker){.f = f,
+                                     .signatures = signatures,
+                                     .pki = &pki,
+                                     .certs = certs,
+                                     .count = 20,
+                                     .bad = bad,
+                                     .seed = i + 1};
         assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     }
     for (unsigned i = 0; i < 6; i++) {
@@ -621,6 +695,7 @@ int main(void)
         cmocka_unit_test(mixed_curves),
         cmocka_unit_test(the_cache_is_bounded_and_ends),
         cmocka_unit_test(a_refusal_is_not_kept),
+        cmocka_unit_test(signatures_by_a_chain),
         cmocka_unit_test(threads_share_the_trust),
     };
 

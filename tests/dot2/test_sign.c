@@ -514,8 +514,11 @@ static void a_provider_that_goes_away(void **state)
 {
     struct fixture f;
     EVP_PKEY *used = NULL, *fresh = NULL, *public = NULL;
-    const Signature_t *signature = NULL;
+    const Signature_t *signature = NULL, *by_rse = NULL;
     uint8_t octets[DOT2_SIGNATURE_MAX], raw[112], point[49];
+    const uint8_t *canonical = NULL;
+    size_t canonical_size = 0;
+    struct dot2_chain chain = {0};
     const struct dot2_check check = {DOT2_PURPOSE_ENROLLMENT, FIXTURE_NOW, false};
     struct dot2_error error = {0};
     struct pki pki;
@@ -524,7 +527,15 @@ static void a_provider_that_goes_away(void **state)
     (void)state;
     fixture_open(&f);
     pki_open(&f, DOT2_CURVE_P256, &pki);
-    assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &check, NULL, NULL), DOT2_OK);
+    assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &check, &chain, NULL), DOT2_OK);
+    canonical = dot2_cert_canonical(pki.rse, &canonical_size);
+    assert_int_equal(dot2_sign(f.crypto, pki.rse_key, data, sizeof(data), canonical, canonical_size,
+                               octets, &size, NULL),
+                     DOT2_OK);
+    by_rse = decoded(&f, octets, size);
+    /* Now a context is kept with the chain. */
+    assert_int_equal(
+        dot2_chain_verify_signature(f.crypto, &chain, data, sizeof(data), by_rse, NULL), DOT2_OK);
     used = fixture_key(&f, DOT2_CURVE_P256);
     fresh = fixture_key(&f, DOT2_CURVE_P256);
     assert_int_equal(dot2_public_point(used, point, &size), DOT2_OK);
@@ -555,6 +566,10 @@ static void a_provider_that_goes_away(void **state)
                      DOT2_E_PROVIDER);
     assert_int_equal(dot2_verify(f.crypto, public, data, sizeof(data), NULL, 0, signature, NULL),
                      DOT2_E_PROVIDER);
+    assert_int_equal(
+        dot2_chain_verify_signature(f.crypto, &chain, data, sizeof(data), by_rse, NULL),
+        DOT2_E_PROVIDER);
+    dot2_chain_clear(&chain);
     /* No verdict either: not of an anchor, of what is cached, or of an implicit certificate, for
      * which nothing is verified. */
     assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &check, NULL, NULL), DOT2_E_PROVIDER);

@@ -99,7 +99,7 @@ static enum dot2_status authorise(const struct fixture *f, dot2_trust *trust, co
     if (status == DOT2_OK)
         status = dot2_chain_verify(trust, request.cert, &enrollment, &chain, error);
     if (status == DOT2_OK)
-        status = scms_signed_request_verify(f->crypto, &request, chain.key, error);
+        status = scms_signed_request_verify_by(f->crypto, &request, &chain, error);
     dot2_chain_clear(&chain);
     scms_signed_request_clear(&request);
     return status;

@@ -167,7 +167,7 @@ static bool is_by_its_signer(const uint8_t *octets, size_t size)
     bool accepted =
         scms_signed_request_parse(world.f.crypto, octets, size, false, &request, NULL) == DOT2_OK &&
         dot2_chain_verify(world.pki.trust, request.cert, &check, &chain, NULL) == DOT2_OK &&
-        scms_signed_request_verify(world.f.crypto, &request, chain.key, NULL) == DOT2_OK;
+        scms_signed_request_verify_by(world.f.crypto, &request, &chain, NULL) == DOT2_OK;
 
     dot2_chain_clear(&chain);
     scms_signed_request_clear(&request);
