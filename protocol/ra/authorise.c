@@ -127,27 +127,24 @@ static enum ra_reason open_header(const struct ra_authorise *in, const char *hea
     }
 }
 
-static enum ra_reason check_file(const struct ra_authorise *in, enum ra_service service,
-                                 const char *filename, size_t filename_size,
-                                 const struct ra_requester *who, struct ra_decision *decision)
+/* What the store said of the file that the request names. */
+static enum ra_reason check_file(const struct ra_authorise *in, const struct ra_requester *who,
+                                 struct ra_decision *decision)
 {
-    char canonical[64];
-
-    if (!filename_parse(service, filename, filename_size, canonical)) {
+    if (who->filename == NULL) {
         ra_say(&decision->error, "AuthenticatedDownloadRequest.filename",
                "not a file name of this service");
         return RA_FILENAME;
     }
-    switch (ra_file_check(in->store, canonical, strlen(canonical),
-                          (const uint8_t(*)[48])who->hashes, who->hash_size, who->count)) {
+    switch (who->answer.file) {
     case RA_STORE_OK:
-        memcpy(decision->filename, canonical, sizeof canonical);
+        snprintf(decision->filename, sizeof decision->filename, "%s", who->filename);
         return RA_ALLOWED;
     case RA_STORE_EXISTS:
-        ra_say(&decision->error, "AuthenticatedDownloadRequest.filename", canonical);
+        ra_say(&decision->error, "AuthenticatedDownloadRequest.filename", who->filename);
         return RA_FILE_OF_ANOTHER;
     case RA_STORE_NOT_FOUND:
-        ra_say(&decision->error, "AuthenticatedDownloadRequest.filename", canonical);
+        ra_say(&decision->error, "AuthenticatedDownloadRequest.filename", who->filename);
         return RA_FILE_UNKNOWN;
     default:
         ra_say_store(&decision->error, in->store);
@@ -161,6 +158,7 @@ static enum ra_reason decide(const struct ra_authorise *in, enum ra_service serv
 {
     size_t filename_size;
     const char *filename;
+    char canonical[64];
     enum dot2_status status;
     enum ra_reason reason = ra_requester_parse(in, octets, size, who, decision);
 
@@ -170,10 +168,14 @@ static enum ra_reason decide(const struct ra_authorise *in, enum ra_service serv
                                          &filename_size, &decision->error);
     if (status != DOT2_OK)
         return ra_is_internal(status) ? RA_INTERNAL : RA_REQUEST_MALFORMED;
+    /* A name that is none is the last thing to be found fault with. */
+    if (filename_parse(service, filename, filename_size, canonical))
+        who->filename = canonical;
     reason = ra_requester_check(in, "AuthenticatedDownloadRequest.timestamp", who, decision);
-    if (reason != RA_ALLOWED)
-        return reason;
-    return check_file(in, service, filename, filename_size, who, decision);
+    if (reason == RA_ALLOWED)
+        reason = check_file(in, who, decision);
+    who->filename = NULL;
+    return reason;
 }
 
 enum ra_reason ra_authorise_download(const struct ra_authorise *in, enum ra_service service,

@@ -26,8 +26,10 @@ enum ra_reason ra_open_secured(const struct ra_authorise *in, const uint8_t *oct
 struct ra_requester {
     struct scms_signed_request request;
     struct dot2_chain chain;
+    const char *filename;  /* that the request names, canonical; NULL: none */
     uint8_t hashes[2][48]; /* under which the certificate may be blacklisted */
     size_t hash_size, count;
+    struct ra_store_answer answer; /* of the store, to all at once */
 };
 enum ra_reason ra_requester_parse(const struct ra_authorise *in, const uint8_t *octets, size_t size,
                                   struct ra_requester *who, struct ra_decision *decision);

@@ -97,6 +97,26 @@ enum ra_store_status ra_file_each(ra_store *store,
 enum ra_store_status ra_file_check(ra_store *store, const char *filename, size_t filename_size,
                                    const uint8_t (*hashes)[48], size_t hash_size, size_t count);
 
+/*
+ * All that a decision asks of the store, at once: what ra_blacklist_check(), ra_eca_check() and
+ * ra_file_check() answer, of one state of the store and for the price of one of them.
+ */
+struct ra_store_question {
+    const uint8_t (*hashes)[48]; /* whole hashes of the requester's certificate, one or two */
+    size_t hash_size, count;
+    const uint8_t *eca;   /* its issuer's HashedId8; NULL: not asked */
+    const char *filename; /* filename_size octets; NULL: not asked */
+    size_t filename_size;
+};
+struct ra_store_answer {
+    bool blacklisted;
+    bool eca_served;           /* if it was asked */
+    enum ra_store_status file; /* if it was asked: as ra_file_check() */
+};
+/* RA_STORE_OK: there is an answer. Anything else: the request must be refused. */
+enum ra_store_status ra_store_ask(ra_store *store, const struct ra_store_question *question,
+                                  struct ra_store_answer *answer);
+
 /* ---- store_request.c: accepted provisioning requests -------------------------------------------
  */
 

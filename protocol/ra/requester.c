@@ -72,31 +72,37 @@ enum ra_reason ra_requester_parse(const struct ra_authorise *in, const uint8_t *
     return RA_ALLOWED;
 }
 
+/* All that the store knows about the request is asked at once, here, as the blacklist comes first.
+ */
 static enum ra_reason check_blacklist(const struct ra_authorise *in, struct ra_requester *who,
                                       struct ra_decision *decision)
 {
+    const uint8_t *eca = dot2_cert_issuer(who->request.cert);
+    struct ra_store_question question = {
+        .hashes = (const uint8_t(*)[48])who->hashes,
+        .eca = eca != NULL ? eca : dot2_cert_hashedid8(who->request.cert),
+        .filename = who->filename,
+        .filename_size = who->filename == NULL ? 0 : strlen(who->filename),
+    };
+
     if (dot2_cert_blacklist_hashes(who->request.cert, who->hashes, &who->hash_size, &who->count) !=
         DOT2_OK) {
         ra_say(&decision->error, "", "the certificate cannot be hashed");
         return RA_INTERNAL;
     }
-    switch (ra_blacklist_check(in->store, (const uint8_t(*)[48])who->hashes, who->hash_size,
-                               who->count)) {
-    case RA_STORE_NOT_FOUND:
-        return RA_ALLOWED;
-    case RA_STORE_OK:
-        return RA_BLACKLISTED;
-    default:
+    question.hash_size = who->hash_size;
+    question.count = who->count;
+    if (ra_store_ask(in->store, &question, &who->answer) != RA_STORE_OK) {
         ra_say_store(&decision->error, in->store);
         return RA_STORE;
     }
+    return who->answer.blacklisted ? RA_BLACKLISTED : RA_ALLOWED;
 }
 
 static enum ra_reason check_certificate(const struct ra_authorise *in, struct ra_requester *who,
                                         struct ra_decision *decision)
 {
     const struct dot2_check check = {.purpose = DOT2_PURPOSE_ENROLLMENT, .time = in->now};
-    const uint8_t *eca = dot2_cert_issuer(who->request.cert);
     enum dot2_status status =
         dot2_chain_verify(in->trust, who->request.cert, &check, &who->chain, &decision->error);
 
@@ -105,18 +111,10 @@ static enum ra_reason check_certificate(const struct ra_authorise *in, struct ra
         return RA_BLACKLISTED;
     if (status != DOT2_OK)
         return ra_is_internal(status) ? RA_INTERNAL : RA_CERTIFICATE;
-    if (eca == NULL)
-        eca = dot2_cert_hashedid8(who->request.cert);
-    switch (ra_eca_check(in->store, eca)) {
-    case RA_STORE_OK:
+    if (who->answer.eca_served)
         return RA_ALLOWED;
-    case RA_STORE_NOT_FOUND:
-        ra_say(&decision->error, "Certificate.issuer", "not one of the ECAs that are served");
-        return RA_ECA;
-    default:
-        ra_say_store(&decision->error, in->store);
-        return RA_STORE;
-    }
+    ra_say(&decision->error, "Certificate.issuer", "not one of the ECAs that are served");
+    return RA_ECA;
 }
 
 static enum ra_reason check_time(const struct ra_authorise *in, const char *field,
@@ -147,7 +145,7 @@ enum ra_reason ra_requester_check(const struct ra_authorise *in, const char *fie
     if (reason != RA_ALLOWED)
         return reason;
     status =
-        scms_signed_request_verify(in->crypto, &who->request, who->chain.key, &decision->error);
+        scms_signed_request_verify_by(in->crypto, &who->request, &who->chain, &decision->error);
     if (status == DOT2_OK)
         return RA_ALLOWED;
     return ra_is_internal(status) ? RA_INTERNAL : RA_SIGNATURE;

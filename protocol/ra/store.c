@@ -8,6 +8,8 @@
 
 #include <openssl/crypto.h>
 
+#define QUESTION_HASHES 2
+
 static const struct ra_store_ops *const backends[] = {&ra_store_sqlite, &ra_store_pg};
 
 const char *ra_store_status_text(enum ra_store_status status)
@@ -159,17 +161,21 @@ enum ra_store_status ra_blacklist_each(ra_store *store,
 enum ra_store_status ra_blacklist_check(ra_store *store, const uint8_t (*hashes)[48],
                                         size_t hash_size, size_t count)
 {
-    if (!hash_size_valid(hash_size) || count == 0)
-        return RA_STORE_ARGUMENT;
-    for (size_t i = 0; i < count; i++) {
-        enum ra_store_status status = ra_store_counted(
-            store, store->ops->blacklist_check(store->backend, hashes[i], hash_size));
+    enum ra_store_status status = count == 0 ? RA_STORE_ARGUMENT : RA_STORE_OK;
 
-        /* On the list, or no verdict: either ends the search. */
-        if (status != RA_STORE_NOT_FOUND)
-            return status;
+    for (size_t i = 0; i < count && status == RA_STORE_OK; i += QUESTION_HASHES) {
+        const struct ra_store_question question = {
+            .hashes = hashes + i,
+            .hash_size = hash_size,
+            .count = count - i < QUESTION_HASHES ? count - i : QUESTION_HASHES,
+        };
+        struct ra_store_answer answer;
+
+        status = ra_store_ask(store, &question, &answer);
+        if (status == RA_STORE_OK && answer.blacklisted)
+            return RA_STORE_OK;
     }
-    return RA_STORE_NOT_FOUND;
+    return status == RA_STORE_OK ? RA_STORE_NOT_FOUND : status;
 }
 
 enum ra_store_status ra_file_assign(ra_store *store, const char *filename, const uint8_t *requester,
@@ -199,19 +205,63 @@ enum ra_store_status ra_file_each(ra_store *store,
 enum ra_store_status ra_file_check(ra_store *store, const char *filename, size_t filename_size,
                                    const uint8_t (*hashes)[48], size_t hash_size, size_t count)
 {
-    uint8_t requester[48];
-    size_t requester_size;
-    enum ra_store_status status;
+    const struct ra_store_question question = {
+        .hashes = hashes,
+        .hash_size = hash_size,
+        .count = count,
+        .filename = filename,
+        .filename_size = filename_size,
+    };
+    struct ra_store_answer answer;
+    enum ra_store_status status = ra_store_ask(store, &question, &answer);
 
-    if (!filename_valid(filename, filename_size) || !hash_size_valid(hash_size) || count == 0)
-        return RA_STORE_ARGUMENT;
-    status =
-        ra_store_counted(store, store->ops->file_requester(store->backend, filename, filename_size,
-                                                           requester, &requester_size));
-    if (status != RA_STORE_OK)
-        return status;
-    for (size_t i = 0; i < count; i++)
-        if (requester_size == hash_size && memcmp(requester, hashes[i], hash_size) == 0)
+    return status == RA_STORE_OK ? answer.file : status;
+}
+
+enum ra_store_status ra_eca_check(ra_store *store, const uint8_t hashedid8[8])
+{
+    const struct ra_store_question question = {.eca = hashedid8};
+    struct ra_store_answer answer;
+    enum ra_store_status status = ra_store_ask(store, &question, &answer);
+
+    return status == RA_STORE_OK && !answer.eca_served ? RA_STORE_NOT_FOUND : status;
+}
+
+static bool question_valid(const struct ra_store_question *question)
+{
+    if (question->count > QUESTION_HASHES ||
+        (question->count > 0 && !hash_size_valid(question->hash_size)))
+        return false;
+    return question->filename == NULL ||
+           (question->count > 0 && filename_valid(question->filename, question->filename_size));
+}
+
+static enum ra_store_status file_status(const struct ra_store_question *question,
+                                        const struct ra_facts *facts)
+{
+    if (facts->requester_size == 0)
+        return RA_STORE_NOT_FOUND;
+    for (size_t i = 0; i < question->count; i++)
+        if (facts->requester_size == question->hash_size &&
+            memcmp(facts->requester, question->hashes[i], question->hash_size) == 0)
             return RA_STORE_OK;
     return RA_STORE_EXISTS;
+}
+
+enum ra_store_status ra_store_ask(ra_store *store, const struct ra_store_question *question,
+                                  struct ra_store_answer *answer)
+{
+    struct ra_facts facts = {.requester_size = 0};
+    enum ra_store_status status;
+
+    /* What a caller takes for an answer without looking at the status lets nobody in. */
+    *answer = (struct ra_store_answer){.blacklisted = true, .file = RA_STORE_UNAVAILABLE};
+    if (!question_valid(question))
+        return RA_STORE_ARGUMENT;
+    status = ra_store_counted(store, store->ops->ask(store->backend, question, &facts));
+    if (status == RA_STORE_OK)
+        *answer = (struct ra_store_answer){.blacklisted = facts.blacklisted,
+                                           .eca_served = facts.eca_served,
+                                           .file = file_status(question, &facts)};
+    return status;
 }

@@ -29,6 +29,13 @@ enum ra_request_verdict ra_request_decide(const struct ra_request *request,
                                           const struct ra_request_limits *limits,
                                           const struct ra_request_facts *facts);
 
+/* What a back end answers to a question. */
+struct ra_facts {
+    bool blacklisted, eca_served;
+    uint8_t requester[48]; /* of the file */
+    size_t requester_size; /* 0: there is no such file */
+};
+
 struct ra_store_ops {
     const char *scheme; /* what stands before the colon of a spec */
     /* location is the spec without its scheme; *backend is handed to every other function. */
@@ -41,16 +48,13 @@ struct ra_store_ops {
     enum ra_store_status (*blacklist_add)(void *backend, const struct ra_blacklist_entry *entry);
     enum ra_store_status (*blacklist_remove)(void *backend, const struct ra_blacklist_entry *entry);
     enum ra_store_status (*blacklist_each)(void *backend, ra_blacklist_each_fn *each, void *arg);
-    /* hash is one whole hash of size octets: is it, or its tail of 10 or 8, on the list? */
-    enum ra_store_status (*blacklist_check)(void *backend, const uint8_t *hash, size_t size);
     enum ra_store_status (*file_assign)(void *backend, const char *filename,
                                         const uint8_t *requester, size_t requester_size);
     enum ra_store_status (*file_unassign)(void *backend, const char *filename);
     enum ra_store_status (*file_each)(void *backend, ra_file_each_fn *each, void *arg);
-    /* The requester of a file: 48 octets of room. */
-    enum ra_store_status (*file_requester)(void *backend, const char *filename,
-                                           size_t filename_size, uint8_t requester[48],
-                                           size_t *requester_size);
+    /* In one read: is a hash, or its tail of 10 or 8, on the blacklist, and so on. */
+    enum ra_store_status (*ask)(void *backend, const struct ra_store_question *question,
+                                struct ra_facts *facts);
     /* In one transaction: the facts, ra_request_decide(), the try and, if accepted, the request. */
     enum ra_store_status (*request_accept)(void *backend, const struct ra_request *request,
                                            const struct ra_request_limits *limits,
@@ -76,7 +80,6 @@ struct ra_store_ops {
     enum ra_store_status (*eca_add)(void *backend, const uint8_t hashedid8[8], const char *comment);
     enum ra_store_status (*eca_remove)(void *backend, const uint8_t hashedid8[8]);
     enum ra_store_status (*eca_each)(void *backend, ra_eca_each_fn *each, void *arg);
-    enum ra_store_status (*eca_check)(void *backend, const uint8_t hashedid8[8]);
 };
 
 struct ra_store {

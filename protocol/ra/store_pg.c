@@ -23,14 +23,17 @@ const char *const ra_pg_sql[RA_PG_COUNT] = {
     [RA_PG_BLACKLIST_REMOVE] = "DELETE FROM blacklist WHERE id = $1",
     [RA_PG_BLACKLIST_PAGE] = "SELECT seq, id, added, comment FROM blacklist WHERE seq > $1"
                              " ORDER BY seq LIMIT $2",
-    [RA_PG_BLACKLIST_CHECK] = "SELECT 1 FROM blacklist WHERE id IN ($1, $2, $3) LIMIT 1",
     [RA_PG_FILE_ASSIGN] = "INSERT INTO files (name, requester) VALUES ($1, $2)",
     [RA_PG_FILE_UNASSIGN] = "DELETE FROM files WHERE lower(name) = lower($1 COLLATE \"C\")",
     [RA_PG_FILE_PAGE] = "SELECT name, requester FROM files"
                         " WHERE lower(name) > lower($1 COLLATE \"C\")"
                         " ORDER BY lower(name) LIMIT $2",
-    [RA_PG_FILE_REQUESTER] = "SELECT requester FROM files"
-                             " WHERE lower(name) = lower($1 COLLATE \"C\")",
+    /* What is not asked is NULL, which is equal to nothing. */
+    [RA_PG_ASK] = "SELECT (EXISTS (SELECT 1 FROM blacklist"
+                  "         WHERE id IN ($1, $2, $3, $4, $5, $6)))::int::int8,"
+                  " (EXISTS (SELECT 1 FROM ecas WHERE id = $7)"
+                  "  OR NOT EXISTS (SELECT 1 FROM ecas))::int::int8,"
+                  " (SELECT requester FROM files WHERE lower(name) = lower($8 COLLATE \"C\"))",
     [RA_PG_BEGIN] = "BEGIN",
     [RA_PG_COMMIT] = "COMMIT",
     [RA_PG_ROLLBACK] = "ROLLBACK",
@@ -75,8 +78,6 @@ const char *const ra_pg_sql[RA_PG_COUNT] = {
     [RA_PG_ECA_ADD] = "INSERT INTO ecas (id, comment) VALUES ($1, $2)",
     [RA_PG_ECA_REMOVE] = "DELETE FROM ecas WHERE id = $1",
     [RA_PG_ECA_EACH] = "SELECT id, comment FROM ecas ORDER BY seq",
-    [RA_PG_ECA_CHECK] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM ecas WHERE id = $1)"
-                        " OR NOT EXISTS (SELECT 1 FROM ecas)",
 };
 
 static void param(struct ra_pg_params *params, const char *value, size_t size, int format)
@@ -95,6 +96,11 @@ void ra_pg_octets(struct ra_pg_params *params, const uint8_t *octets, size_t siz
 void ra_pg_text(struct ra_pg_params *params, const char *text)
 {
     param(params, text, 0, 0);
+}
+
+void ra_pg_null(struct ra_pg_params *params)
+{
+    param(params, NULL, 0, 1);
 }
 
 void ra_pg_number(struct ra_pg_params *params, int64_t number)
@@ -205,37 +211,45 @@ static enum ra_store_status pg_blacklist_each(void *arg, ra_blacklist_each_fn *e
     return RA_STORE_OK;
 }
 
-/* A question whose answer is that there is a row. */
-static enum ra_store_status pg_blacklist_check(void *arg, const uint8_t *hash, size_t size)
+/* A whole hash and its tails; NULL: none. */
+static void hash_params(struct ra_pg_params *params, const uint8_t *hash, size_t size)
 {
-    struct ra_pg_params params = {0};
-    PGresult *result = NULL;
-    enum ra_store_status status;
+    const size_t parts[] = {size, 10, 8};
 
-    ra_pg_octets(&params, hash, size);
-    ra_pg_octets(&params, hash + size - 10, 10);
-    ra_pg_octets(&params, hash + size - 8, 8);
-    status = ra_pg_ask(arg, RA_PG_BLACKLIST_CHECK, &params, &result);
-    if (status == RA_STORE_OK && PQntuples(result) == 0)
-        status = RA_STORE_NOT_FOUND;
-    PQclear(result);
-    return status;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (hash == NULL)
+            ra_pg_null(params);
+        else
+            ra_pg_octets(params, hash + size - parts[i], parts[i]);
+    }
 }
 
-static enum ra_store_status pg_file_requester(void *arg, const char *filename, size_t filename_size,
-                                              uint8_t requester[48], size_t *requester_size)
+static enum ra_store_status pg_ask(void *arg, const struct ra_store_question *question,
+                                   struct ra_facts *facts)
 {
     struct ra_pg_params params = {0};
     PGresult *result = NULL;
     enum ra_store_status status;
 
-    *requester_size = 0;
-    ra_pg_octets(&params, (const uint8_t *)filename, filename_size); /* text, with its size */
-    status = ra_pg_ask(arg, RA_PG_FILE_REQUESTER, &params, &result);
-    if (status == RA_STORE_OK)
-        status = PQntuples(result) == 0
-                     ? RA_STORE_NOT_FOUND
-                     : ra_pg_copy(result, 0, 0, requester, 1, 48, requester_size);
+    for (size_t i = 0; i < 2; i++)
+        hash_params(&params, i < question->count ? question->hashes[i] : NULL, question->hash_size);
+    if (question->eca == NULL)
+        ra_pg_null(&params);
+    else
+        ra_pg_octets(&params, question->eca, 8);
+    if (question->filename == NULL)
+        ra_pg_null(&params);
+    else /* text, with its size */
+        ra_pg_octets(&params, (const uint8_t *)question->filename, question->filename_size);
+    status = ra_pg_ask(arg, RA_PG_ASK, &params, &result);
+    if (status == RA_STORE_OK && PQntuples(result) != 1)
+        status = RA_STORE_UNAVAILABLE;
+    if (status == RA_STORE_OK) {
+        facts->blacklisted = ra_pg_int64(result, 0, 0) != 0;
+        facts->eca_served = ra_pg_int64(result, 0, 1) != 0;
+        if (PQgetisnull(result, 0, 2) == 0)
+            status = ra_pg_copy(result, 0, 2, facts->requester, 1, 48, &facts->requester_size);
+    }
     PQclear(result);
     return status;
 }
@@ -245,16 +259,17 @@ static enum ra_store_status pg_file_assign(void *arg, const char *filename,
 {
     struct ra_pg_params params = {0};
     enum ra_store_status status;
-    uint8_t known[48];
-    size_t known_size;
+    const struct ra_store_question question = {.filename = filename,
+                                               .filename_size = strlen(filename)};
+    struct ra_facts known = {.requester_size = 0};
 
     ra_pg_text(&params, filename);
     ra_pg_octets(&params, requester, requester_size);
     status = ra_pg_write(arg, RA_PG_FILE_ASSIGN, &params);
     /* The same assignment again is no error. */
-    if (status == RA_STORE_EXISTS &&
-        pg_file_requester(arg, filename, strlen(filename), known, &known_size) == RA_STORE_OK &&
-        known_size == requester_size && memcmp(known, requester, known_size) == 0)
+    if (status == RA_STORE_EXISTS && pg_ask(arg, &question, &known) == RA_STORE_OK &&
+        known.requester_size == requester_size &&
+        memcmp(known.requester, requester, requester_size) == 0)
         return RA_STORE_OK;
     return status;
 }
@@ -305,11 +320,10 @@ const struct ra_store_ops ra_store_pg = {
     .blacklist_add = pg_blacklist_add,
     .blacklist_remove = pg_blacklist_remove,
     .blacklist_each = pg_blacklist_each,
-    .blacklist_check = pg_blacklist_check,
     .file_assign = pg_file_assign,
     .file_unassign = pg_file_unassign,
     .file_each = pg_file_each,
-    .file_requester = pg_file_requester,
+    .ask = pg_ask,
     .request_accept = ra_pg_request_accept,
     .request_count_try = ra_pg_request_count_try,
     .request_tries = ra_pg_request_tries,
@@ -319,5 +333,4 @@ const struct ra_store_ops ra_store_pg = {
     .eca_add = ra_pg_eca_add,
     .eca_remove = ra_pg_eca_remove,
     .eca_each = ra_pg_eca_each,
-    .eca_check = ra_pg_eca_check,
 };

@@ -15,11 +15,10 @@ enum ra_pg_sql {
     RA_PG_BLACKLIST_ADD,
     RA_PG_BLACKLIST_REMOVE,
     RA_PG_BLACKLIST_PAGE,
-    RA_PG_BLACKLIST_CHECK,
     RA_PG_FILE_ASSIGN,
     RA_PG_FILE_UNASSIGN,
     RA_PG_FILE_PAGE,
-    RA_PG_FILE_REQUESTER,
+    RA_PG_ASK,
     RA_PG_BEGIN,
     RA_PG_COMMIT,
     RA_PG_ROLLBACK,
@@ -36,7 +35,6 @@ enum ra_pg_sql {
     RA_PG_ECA_ADD,
     RA_PG_ECA_REMOVE,
     RA_PG_ECA_EACH,
-    RA_PG_ECA_CHECK,
     RA_PG_COUNT
 };
 extern const char *const ra_pg_sql[RA_PG_COUNT];
@@ -71,6 +69,7 @@ struct ra_pg_params {
 };
 void ra_pg_octets(struct ra_pg_params *params, const uint8_t *octets, size_t size);
 void ra_pg_text(struct ra_pg_params *params, const char *text);
+void ra_pg_null(struct ra_pg_params *params);
 void ra_pg_number(struct ra_pg_params *params, int64_t number);
 
 /* store_pg_schema.c: the version of the schema is brought up to date, in one transaction. */
@@ -125,6 +124,5 @@ enum ra_store_status ra_pg_request_find(void *backend, const uint8_t request_has
 enum ra_store_status ra_pg_eca_add(void *backend, const uint8_t hashedid8[8], const char *comment);
 enum ra_store_status ra_pg_eca_remove(void *backend, const uint8_t hashedid8[8]);
 enum ra_store_status ra_pg_eca_each(void *backend, ra_eca_each_fn *each, void *arg);
-enum ra_store_status ra_pg_eca_check(void *backend, const uint8_t hashedid8[8]);
 
 #endif

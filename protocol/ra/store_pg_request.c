@@ -338,17 +338,3 @@ enum ra_store_status ra_pg_eca_each(void *arg, ra_eca_each_fn *each, void *each_
     PQclear(result);
     return status;
 }
-
-enum ra_store_status ra_pg_eca_check(void *arg, const uint8_t hashedid8[8])
-{
-    struct ra_pg_params params = {0};
-    PGresult *result = NULL;
-    enum ra_store_status status;
-
-    ra_pg_octets(&params, hashedid8, 8);
-    status = ra_pg_ask(arg, RA_PG_ECA_CHECK, &params, &result);
-    if (status == RA_STORE_OK && PQntuples(result) == 0)
-        status = RA_STORE_NOT_FOUND;
-    PQclear(result);
-    return status;
-}

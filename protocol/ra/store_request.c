@@ -149,8 +149,3 @@ ra_eca_each(ra_store *store,
 {
     return ra_store_counted(store, store->ops->eca_each(store->backend, each, arg));
 }
-
-enum ra_store_status ra_eca_check(ra_store *store, const uint8_t hashedid8[8])
-{
-    return ra_store_counted(store, store->ops->eca_check(store->backend, hashedid8));
-}

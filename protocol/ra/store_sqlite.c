@@ -19,11 +19,20 @@ const char *const ra_sqlite_sql[RA_SQL_COUNT] = {
     [RA_SQL_BLACKLIST_ADD] = "INSERT INTO blacklist (id, added, comment) VALUES (?1, ?2, ?3)",
     [RA_SQL_BLACKLIST_REMOVE] = "DELETE FROM blacklist WHERE id = ?1",
     [RA_SQL_BLACKLIST_EACH] = "SELECT id, added, comment FROM blacklist ORDER BY seq",
-    [RA_SQL_BLACKLIST_CHECK] = "SELECT 1 FROM blacklist WHERE id IN (?1, ?2, ?3) LIMIT 1",
     [RA_SQL_FILE_ASSIGN] = "INSERT INTO files (name, requester) VALUES (?1, ?2)",
     [RA_SQL_FILE_UNASSIGN] = "DELETE FROM files WHERE name = ?1",
     [RA_SQL_FILE_EACH] = "SELECT name, requester FROM files ORDER BY name",
-    [RA_SQL_FILE_REQUESTER] = "SELECT requester FROM files WHERE name = ?1",
+    /* One look into an index each: IN (...) would build a table of its members each time. What is
+       not asked is NULL, which is equal to nothing. */
+    [RA_SQL_ASK] = "SELECT EXISTS (SELECT 1 FROM blacklist WHERE id = ?1)"
+                   " OR EXISTS (SELECT 1 FROM blacklist WHERE id = ?2)"
+                   " OR EXISTS (SELECT 1 FROM blacklist WHERE id = ?3)"
+                   " OR EXISTS (SELECT 1 FROM blacklist WHERE id = ?4)"
+                   " OR EXISTS (SELECT 1 FROM blacklist WHERE id = ?5)"
+                   " OR EXISTS (SELECT 1 FROM blacklist WHERE id = ?6),"
+                   " EXISTS (SELECT 1 FROM ecas WHERE id = ?7)"
+                   " OR NOT EXISTS (SELECT 1 FROM ecas),"
+                   " (SELECT requester FROM files WHERE name = ?8)",
     [RA_SQL_REQUEST_FACTS] =
         "SELECT (SELECT coalesce(sum(tries), 0) FROM tries WHERE requester = ?1 AND at > ?2),"
         " EXISTS (SELECT 1 FROM requests WHERE request_hash = ?3"
@@ -56,8 +65,6 @@ const char *const ra_sqlite_sql[RA_SQL_COUNT] = {
     [RA_SQL_ECA_ADD] = "INSERT INTO ecas (id, comment) VALUES (?1, ?2)",
     [RA_SQL_ECA_REMOVE] = "DELETE FROM ecas WHERE id = ?1",
     [RA_SQL_ECA_EACH] = "SELECT id, comment FROM ecas ORDER BY seq",
-    [RA_SQL_ECA_CHECK] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM ecas WHERE id = ?1)"
-                         " OR NOT EXISTS (SELECT 1 FROM ecas)",
 };
 
 static enum ra_store_status sqlite_count(void *arg, struct ra_store_counts *counts)
@@ -155,62 +162,59 @@ static enum ra_store_status sqlite_blacklist_each(void *arg, ra_blacklist_each_f
     return ra_sqlite_status(rc);
 }
 
-/* What a SELECT found: OK for a row, NOT_FOUND for none. */
-static enum ra_store_status status_of_select(int rc)
+/* A whole hash and its tails as three parameters from first on; rc is what came before. */
+static int bind_hash(sqlite3_stmt *statement, int rc, int first, const uint8_t *hash, size_t size)
 {
-    return rc == SQLITE_DONE ? RA_STORE_NOT_FOUND : ra_sqlite_status(rc);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob(statement, first, hash, (int)size, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob(statement, first + 1, hash + size - 10, 10, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob(statement, first + 2, hash + size - 8, 8, SQLITE_STATIC);
+    return rc;
 }
 
-static enum ra_store_status sqlite_blacklist_check(void *arg, const uint8_t *hash, size_t size)
+static int bind_question(sqlite3_stmt *statement, const struct ra_store_question *question)
 {
-    struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
-    sqlite3_stmt *statement = NULL;
-    int rc;
+    int rc = SQLITE_OK;
 
-    if (connection == NULL)
-        return RA_STORE_UNAVAILABLE;
-    rc = ra_sqlite_statement(connection, RA_SQL_BLACKLIST_CHECK, &statement);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_blob(statement, 1, hash, (int)size, SQLITE_STATIC);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_blob(statement, 2, hash + size - 10, 10, SQLITE_STATIC);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_blob(statement, 3, hash + size - 8, 8, SQLITE_STATIC);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(statement);
-    ra_sqlite_done(statement);
-    ra_sqlite_give_back(backend, connection, rc);
-    return status_of_select(rc);
+    for (size_t i = 0; i < question->count; i++)
+        rc = bind_hash(statement, rc, 1 + 3 * (int)i, question->hashes[i], question->hash_size);
+    if (rc == SQLITE_OK && question->eca != NULL)
+        rc = sqlite3_bind_blob(statement, 7, question->eca, 8, SQLITE_STATIC);
+    if (rc == SQLITE_OK && question->filename != NULL)
+        rc = sqlite3_bind_text(statement, 8, question->filename, (int)question->filename_size,
+                               SQLITE_STATIC);
+    return rc;
 }
 
-static enum ra_store_status sqlite_file_requester(void *arg, const char *filename,
-                                                  size_t filename_size, uint8_t requester[48],
-                                                  size_t *requester_size)
+static enum ra_store_status sqlite_ask(void *arg, const struct ra_store_question *question,
+                                       struct ra_facts *facts)
 {
     struct ra_sqlite *backend = arg;
     struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
     sqlite3_stmt *statement = NULL;
     int rc, size;
 
-    *requester_size = 0;
     if (connection == NULL)
         return RA_STORE_UNAVAILABLE;
-    rc = ra_sqlite_statement(connection, RA_SQL_FILE_REQUESTER, &statement);
+    rc = ra_sqlite_statement(connection, RA_SQL_ASK, &statement);
     if (rc == SQLITE_OK)
-        rc = sqlite3_bind_text(statement, 1, filename, (int)filename_size, SQLITE_STATIC);
+        rc = bind_question(statement, question);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW) {
-        size = sqlite3_column_bytes(statement, 0);
-        if (size > 0 && size <= 48) {
-            memcpy(requester, sqlite3_column_blob(statement, 0), (size_t)size);
-            *requester_size = (size_t)size;
+        facts->blacklisted = sqlite3_column_int(statement, 0) != 0;
+        facts->eca_served = sqlite3_column_int(statement, 1) != 0;
+        size = sqlite3_column_bytes(statement, 2);
+        if (size > 0 && size <= (int)sizeof facts->requester) {
+            memcpy(facts->requester, sqlite3_column_blob(statement, 2), (size_t)size);
+            facts->requester_size = (size_t)size;
         }
     }
     ra_sqlite_done(statement);
     ra_sqlite_give_back(backend, connection, rc);
-    return status_of_select(rc);
+    return rc == SQLITE_ROW ? RA_STORE_OK : ra_sqlite_status(rc == SQLITE_DONE ? SQLITE_ERROR : rc);
 }
 
 static enum ra_store_status sqlite_file_assign(void *arg, const char *filename,
@@ -219,8 +223,9 @@ static enum ra_store_status sqlite_file_assign(void *arg, const char *filename,
     struct ra_sqlite *backend = arg;
     struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
     sqlite3_stmt *statement = NULL;
-    uint8_t known[48];
-    size_t known_size;
+    const struct ra_store_question question = {.filename = filename,
+                                               .filename_size = strlen(filename)};
+    struct ra_facts known = {.requester_size = 0};
     int rc;
 
     if (connection == NULL)
@@ -236,9 +241,9 @@ static enum ra_store_status sqlite_file_assign(void *arg, const char *filename,
     ra_sqlite_give_back(backend, connection, rc);
     /* The same assignment again is no error. */
     if (ra_sqlite_status(rc) == RA_STORE_EXISTS &&
-        sqlite_file_requester(backend, filename, strlen(filename), known, &known_size) ==
-            RA_STORE_OK &&
-        known_size == requester_size && memcmp(known, requester, known_size) == 0)
+        sqlite_ask(backend, &question, &known) == RA_STORE_OK &&
+        known.requester_size == requester_size &&
+        memcmp(known.requester, requester, requester_size) == 0)
         return RA_STORE_OK;
     return ra_sqlite_status(rc);
 }
@@ -290,11 +295,10 @@ const struct ra_store_ops ra_store_sqlite = {
     .blacklist_add = sqlite_blacklist_add,
     .blacklist_remove = sqlite_blacklist_remove,
     .blacklist_each = sqlite_blacklist_each,
-    .blacklist_check = sqlite_blacklist_check,
     .file_assign = sqlite_file_assign,
     .file_unassign = sqlite_file_unassign,
     .file_each = sqlite_file_each,
-    .file_requester = sqlite_file_requester,
+    .ask = sqlite_ask,
     .request_accept = ra_sqlite_request_accept,
     .request_count_try = ra_sqlite_request_count_try,
     .request_tries = ra_sqlite_request_tries,
@@ -304,5 +308,4 @@ const struct ra_store_ops ra_store_sqlite = {
     .eca_add = ra_sqlite_eca_add,
     .eca_remove = ra_sqlite_eca_remove,
     .eca_each = ra_sqlite_eca_each,
-    .eca_check = ra_sqlite_eca_check,
 };

@@ -16,11 +16,10 @@ enum ra_sql {
     RA_SQL_BLACKLIST_ADD,
     RA_SQL_BLACKLIST_REMOVE,
     RA_SQL_BLACKLIST_EACH,
-    RA_SQL_BLACKLIST_CHECK,
     RA_SQL_FILE_ASSIGN,
     RA_SQL_FILE_UNASSIGN,
     RA_SQL_FILE_EACH,
-    RA_SQL_FILE_REQUESTER,
+    RA_SQL_ASK,
     RA_SQL_REQUEST_FACTS,
     RA_SQL_REQUEST_FORGET,
     RA_SQL_REQUEST_INSERT,
@@ -34,7 +33,6 @@ enum ra_sql {
     RA_SQL_ECA_ADD,
     RA_SQL_ECA_REMOVE,
     RA_SQL_ECA_EACH,
-    RA_SQL_ECA_CHECK,
     RA_SQL_COUNT
 };
 extern const char *const ra_sqlite_sql[RA_SQL_COUNT];
@@ -106,6 +104,5 @@ enum ra_store_status ra_sqlite_eca_add(void *backend, const uint8_t hashedid8[8]
                                        const char *comment);
 enum ra_store_status ra_sqlite_eca_remove(void *backend, const uint8_t hashedid8[8]);
 enum ra_store_status ra_sqlite_eca_each(void *backend, ra_eca_each_fn *each, void *arg);
-enum ra_store_status ra_sqlite_eca_check(void *backend, const uint8_t hashedid8[8]);
 
 #endif

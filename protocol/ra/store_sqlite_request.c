@@ -411,22 +411,3 @@ enum ra_store_status ra_sqlite_eca_each(void *arg, ra_eca_each_fn *each, void *e
     ra_sqlite_give_back(backend, connection, rc);
     return ra_sqlite_status(rc);
 }
-
-enum ra_store_status ra_sqlite_eca_check(void *arg, const uint8_t hashedid8[8])
-{
-    struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow(backend);
-    sqlite3_stmt *statement = NULL;
-    int rc;
-
-    if (connection == NULL)
-        return RA_STORE_UNAVAILABLE;
-    rc = ra_sqlite_statement(connection, RA_SQL_ECA_CHECK, &statement);
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 1, hashedid8, 8);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(statement);
-    ra_sqlite_done(statement);
-    ra_sqlite_give_back(backend, connection, rc);
-    return rc == SQLITE_DONE ? RA_STORE_NOT_FOUND : ra_sqlite_status(rc);
-}

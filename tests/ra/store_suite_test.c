@@ -240,6 +240,82 @@ static void two_programs_and_reopening(void **state)
     assert_int_equal(check(f->store, hashes, 32, 1), RA_STORE_OK);
 }
 
+/* What a decision asks, all of it at once: each part answers as if it were asked alone. */
+static void one_question(void **state)
+{
+    struct store_lab *f = &store_lab;
+    uint8_t hashes[2][48], eca[8] = {0xec, 0xa0};
+    struct ra_store_question question = {.hashes = (const uint8_t(*)[48])hashes,
+                                         .hash_size = 32,
+                                         .count = 2,
+                                         .eca = eca,
+                                         .filename = "0123.zip",
+                                         .filename_size = 8};
+    struct ra_blacklist_entry entry;
+    struct ra_store_answer answer;
+
+    (void)state;
+    store_lab_fill(hashes[0], 48, 1);
+    store_lab_fill(hashes[1], 48, 2);
+    for (int i = 0; i < 16; i++) { /* each of the four parts, with all of the others */
+        const bool listed = i & 1, other_eca = i & 2, assigned = i & 4, flipped = i & 8;
+
+        entry = entry_of(hashes[flipped], 32, RA_BLACKLIST_HASHEDID8, "");
+        if (listed)
+            assert_int_equal(ra_blacklist_add(f->store, &entry), RA_STORE_OK);
+        if (other_eca)
+            assert_int_equal(ra_eca_add(f->store, hashes[0], "another"), RA_STORE_OK);
+        if (assigned)
+            assert_int_equal(ra_file_assign(f->store, "0123.ZIP", hashes[flipped], 32),
+                             RA_STORE_OK);
+        assert_int_equal(ra_store_ask(f->store, &question, &answer), RA_STORE_OK);
+        assert_int_equal(answer.blacklisted, listed);
+        assert_int_equal(answer.eca_served, !other_eca);
+        assert_int_equal(answer.file, assigned ? RA_STORE_OK : RA_STORE_NOT_FOUND);
+        if (assigned && flipped) { /* asked with the first hash alone it is somebody else's */
+            question.count = 1;
+            assert_int_equal(ra_store_ask(f->store, &question, &answer), RA_STORE_OK);
+            assert_false(answer.blacklisted);
+            assert_int_equal(answer.file, RA_STORE_EXISTS);
+            question.count = 2;
+        }
+        if (other_eca) {
+            assert_int_equal(ra_eca_add(f->store, eca, ""), RA_STORE_OK);
+            assert_int_equal(ra_store_ask(f->store, &question, &answer), RA_STORE_OK);
+            assert_true(answer.eca_served);
+            assert_int_equal(ra_eca_remove(f->store, eca), RA_STORE_OK);
+            assert_int_equal(ra_eca_remove(f->store, hashes[0]), RA_STORE_OK);
+        }
+        if (listed)
+            assert_int_equal(ra_blacklist_remove(f->store, &entry), RA_STORE_OK);
+        if (assigned)
+            assert_int_equal(ra_file_unassign(f->store, "0123.zip"), RA_STORE_OK);
+    }
+}
+
+/* What is no question has no answer that lets somebody in. */
+static void no_question(void **state)
+{
+    static const uint8_t hashes[3][48];
+    const struct ra_store_question questions[] = {
+        {.hashes = hashes, .hash_size = 32, .count = 3},
+        {.hashes = hashes, .hash_size = 20, .count = 1},
+        {.filename = "A", .filename_size = 1},
+        {.hashes = hashes, .hash_size = 32, .count = 1, .filename = "A"},
+        {.hashes = hashes, .hash_size = 32, .count = 1, .filename = "A\0B", .filename_size = 3},
+    };
+    struct ra_store_answer answer;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++) {
+        answer = (struct ra_store_answer){.eca_served = true};
+        assert_int_equal(ra_store_ask(store_lab.store, &questions[i], &answer), RA_STORE_ARGUMENT);
+        assert_true(answer.blacklisted);
+        assert_false(answer.eca_served);
+        assert_int_not_equal(answer.file, RA_STORE_OK);
+    }
+}
+
 struct worker {
     ra_store *store;
     uint32_t number;
@@ -298,6 +374,8 @@ int main(void)
         STORE_LAB_TEST(blacklist_each),
         STORE_LAB_TEST(files),
         STORE_LAB_TEST(file_arguments),
+        STORE_LAB_TEST(one_question),
+        STORE_LAB_TEST(no_question),
         STORE_LAB_TEST(two_programs_and_reopening),
         STORE_LAB_TEST(threads),
     };

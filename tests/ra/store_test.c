@@ -340,9 +340,9 @@ static void damaged(void **state)
 static void lookups_use_an_index(void **state)
 {
     static const enum ra_sql hot[] = {
-        RA_SQL_BLACKLIST_CHECK, RA_SQL_FILE_REQUESTER, RA_SQL_REQUEST_FACTS, RA_SQL_REQUEST_FORGET,
-        RA_SQL_REQUEST_PRUNE,   RA_SQL_REQUEST_NEXT,   RA_SQL_REQUEST_FIND,  RA_SQL_REQUEST_FINISH,
-        RA_SQL_TRY_SUM,         RA_SQL_TRY_PRUNE,
+        RA_SQL_ASK,          RA_SQL_REQUEST_FACTS, RA_SQL_REQUEST_FORGET, RA_SQL_REQUEST_PRUNE,
+        RA_SQL_REQUEST_NEXT, RA_SQL_REQUEST_FIND,  RA_SQL_REQUEST_FINISH, RA_SQL_TRY_SUM,
+        RA_SQL_TRY_PRUNE,
     };
     struct fixture *f = *state;
     sqlite3 *db = NULL;
@@ -358,7 +358,9 @@ static void lookups_use_an_index(void **state)
         while (sqlite3_step(statement) == SQLITE_ROW) {
             const char *detail = (const char *)sqlite3_column_text(statement, 3);
 
-            assert_true(strstr(detail, "SCAN") == NULL || strstr(detail, "CONSTANT ROW") != NULL);
+            /* Whether there is an ECA at all is known at the first. */
+            assert_true(strstr(detail, "SCAN") == NULL || strstr(detail, "CONSTANT ROW") != NULL ||
+                        strncmp(detail, "SCAN ecas", 9) == 0);
             assert_null(strstr(detail, "TEMP B-TREE"));
             assert_null(strstr(detail, "(state=?)")); /* all that are pending: too many */
             if (strncmp(detail, "SEARCH", 6) == 0) {
