@@ -57,7 +57,8 @@ static enum p11_status load(struct p11_op *op)
 
     if (module->functions != NULL)
         return P11_OK;
-    handle = dlopen(module->path, RTLD_NOW | RTLD_LOCAL);
+    /* Bound as its maker wants it: with RTLD_NOW so would be all of libstdc++ beneath SoftHSM. */
+    handle = dlopen(module->path, RTLD_LAZY | RTLD_LOCAL);
     if (handle == NULL)
         return p11_fail(op, P11_E_MODULE, "%s", dlerror());
     *(void **)&get_list = dlsym(handle, "C_GetFunctionList");
