@@ -63,7 +63,7 @@ static int decoder_pem(void *vctx, OSSL_CORE_BIO *core_in, int selection, OSSL_C
                        void *arg, OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
 {
     const struct prov_ctx *provider = vctx;
-    BIO *in = BIO_new_from_core_bio(provider->libctx, core_in);
+    BIO *in = BIO_new_from_core_bio(provider->bios, core_in);
     char *label = NULL, *header = NULL, *uri = NULL;
     uint8_t *der = NULL;
     long size = 0;
@@ -109,7 +109,7 @@ out:
 static size_t read_octets(const struct prov_ctx *provider, OSSL_CORE_BIO *core_in,
                           uint8_t octets[PROV_KEY_FILE_MAX + 1])
 {
-    BIO *in = BIO_new_from_core_bio(provider->libctx, core_in);
+    BIO *in = BIO_new_from_core_bio(provider->bios, core_in);
     size_t size = 0, got = 0;
 
     if (in == NULL)

@@ -153,7 +153,7 @@ static int encode(const struct encoder *ctx, OSSL_CORE_BIO *core_out, const void
         PROV_RAISE(PROV_R_NO_KEY, "no key object of this provider to encode");
         return 0;
     }
-    out = BIO_new_from_core_bio(ctx->provider->libctx, core_out);
+    out = BIO_new_from_core_bio(ctx->provider->bios, core_out);
     if (out == NULL) {
         PROV_RAISE(PROV_R_MEMORY, NULL);
         return 0;
@@ -240,7 +240,7 @@ static int encoder_private_pem(void *vctx, OSSL_CORE_BIO *core_out, const void *
         PROV_RAISE(PROV_R_NO_PRIVATE_KEY, "no key object of this provider to encode");
         return 0;
     }
-    out = BIO_new_from_core_bio(ctx->provider->libctx, core_out);
+    out = BIO_new_from_core_bio(ctx->provider->bios, core_out);
     if (out == NULL) {
         PROV_RAISE(PROV_R_MEMORY, NULL);
         return 0;

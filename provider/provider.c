@@ -136,7 +136,7 @@ static void provider_teardown(void *vctx)
     for (size_t i = 0; i < PROV_DIGESTS; i++)
         EVP_MD_free(ctx->digests[i]);
     CRYPTO_THREAD_lock_free(ctx->lock);
-    OSSL_LIB_CTX_free(ctx->libctx);
+    OSSL_LIB_CTX_free(ctx->bios);
     OPENSSL_free(ctx);
 }
 
@@ -148,6 +148,47 @@ static const OSSL_DISPATCH provider_functions[] = {
     {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))prov_get_capabilities},
     {0, NULL},
 };
+
+/*
+ * Whether the program's default library context is the one that loads us, and of our libcrypto.
+ * The first is so by openssl.cnf; the second shows by a function that the program's hands us.
+ */
+static bool in_default_context(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in)
+{
+    OSSL_FUNC_core_get_libctx_fn *get_libctx = NULL;
+    OSSL_FUNC_CRYPTO_free_fn *core_free = NULL;
+    const void *loading = NULL;
+
+    for (const OSSL_DISPATCH *entry = in; entry->function_id != 0; entry++) {
+        if (entry->function_id == OSSL_FUNC_CORE_GET_LIBCTX)
+            get_libctx = OSSL_FUNC_core_get_libctx(entry);
+        if (entry->function_id == OSSL_FUNC_CRYPTO_FREE)
+            core_free = OSSL_FUNC_CRYPTO_free(entry);
+    }
+    if (get_libctx == NULL || core_free != CRYPTO_free)
+        return false;
+    loading = get_libctx(handle);
+    return loading == NULL /* its own name for it */ ||
+           loading == OSSL_LIB_CTX_get0_global_default();
+}
+
+/*
+ * The contexts for what others do for us. A child of the one that loads us works with any program,
+ * as it may be linked to another libcrypto. It is a second table of names and a second set of
+ * digests, though: a tenth of a cold `openssl dgst -sign`. So it is done without where it can be
+ * seen that there is no need of it.
+ */
+static bool make_contexts(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
+{
+    if (in_default_context(ctx->handle, in)) {
+        ctx->bios = OSSL_LIB_CTX_new_from_dispatch(ctx->handle, in);
+        ctx->libctx = OSSL_LIB_CTX_get0_global_default();
+    } else {
+        ctx->bios = OSSL_LIB_CTX_new_child(ctx->handle, in);
+        ctx->libctx = ctx->bios;
+    }
+    return ctx->bios != NULL;
+}
 
 __attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
 
@@ -165,8 +206,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     }
     ctx->handle = handle;
     ctx->lock = CRYPTO_THREAD_lock_new();
-    ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
-    if (ctx->lock == NULL || ctx->libctx == NULL)
+    if (ctx->lock == NULL || !make_contexts(ctx, in))
         goto err;
     ctx->options_error = prov_options_read(&ctx->options, handle, core_get_params);
     prov_exit_watch();

@@ -109,7 +109,8 @@ const EVP_MD *prov_digest_get(struct prov_ctx *ctx, const struct prov_digest *di
 
 struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
-    OSSL_LIB_CTX *libctx; /* child of the context that loaded us: sees its other providers */
+    OSSL_LIB_CTX *libctx; /* sees the other providers of the context that loaded us */
+    OSSL_LIB_CTX *bios;   /* turns the core's BIOs into ours; ours to free, may be the same */
     CRYPTO_RWLOCK *lock;  /* guards the members below */
     EVP_MD *digests[PROV_DIGESTS];
     p11_ctx *token;            /* made at the first URI */

@@ -37,7 +37,8 @@ void world_open(struct world *world, const char *first, const char *second)
 
     memset(world, 0, sizeof(*world));
     assert_non_null(modules);
-    world->libctx = OSSL_LIB_CTX_new();
+    world->libctx =
+        getenv("WORLD_DEFAULT") != NULL ? OSSL_LIB_CTX_get0_global_default() : OSSL_LIB_CTX_new();
     assert_non_null(world->libctx);
     assert_true(OSSL_PROVIDER_set_default_search_path(world->libctx, modules));
     if (first != NULL) {
@@ -54,7 +55,7 @@ void world_close(struct world *world)
 {
     OSSL_PROVIDER_unload(world->second);
     OSSL_PROVIDER_unload(world->first);
-    OSSL_LIB_CTX_free(world->libctx);
+    OSSL_LIB_CTX_free(world->libctx); /* not the default one */
 }
 
 EVP_PKEY *key_generate(OSSL_LIB_CTX *libctx, const char *properties, const char *curve)

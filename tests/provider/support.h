@@ -16,7 +16,10 @@ const char *curve_digest(const char *curve);
 const char *wrong_digest(const char *curve);
 size_t curve_size(const char *curve);
 
-/* A library context of its own with the providers named (NULL = not loaded). */
+/*
+ * A library context of its own, or the default one if the environment has WORLD_DEFAULT, with the
+ * providers named (NULL = not loaded).
+ */
 struct world {
     OSSL_LIB_CTX *libctx;
     OSSL_PROVIDER *first, *second;

@@ -314,6 +314,50 @@ static void ecdh_in_software_agrees(void **state)
     world_close(&world);
 }
 
+static void generates(OSSL_LIB_CTX *libctx)
+{
+    EVP_PKEY *key = key_generate(libctx, OURS, "P-256");
+
+    EVP_PKEY_free(key);
+}
+
+static void does_not_generate(OSSL_LIB_CTX *libctx, const char *words)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(libctx, "EC", OURS);
+
+    assert_true(ctx == NULL || EVP_PKEY_keygen_init(ctx) <= 0);
+    assert_true(error_says(words));
+    EVP_PKEY_CTX_free(ctx);
+}
+
+/*
+ * In the program's default context there is no child between: the same providers are there, and it
+ * comes and goes as elsewhere. The last test, since what is done there stays.
+ */
+static void in_the_default_context_it_is_at_home(void **state)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_get0_global_default();
+    OSSL_PROVIDER *other = OSSL_PROVIDER_load(NULL, "default"), *ours = NULL;
+
+    (void)state;
+    assert_true(OSSL_PROVIDER_set_default_search_path(NULL, getenv("DOT2HSM_MODULES")));
+    /* The context is named in both ways that there are. */
+    for (int round = 0; round < 4; round++) {
+        ours = OSSL_PROVIDER_load(round % 2 == 0 ? NULL : libctx, "dot2hsm");
+        assert_non_null(ours);
+        generates(libctx);
+        OSSL_PROVIDER_unload(other);
+        does_not_generate(libctx, "'default'");
+        other = OSSL_PROVIDER_load(NULL, "default");
+        generates(libctx);
+        OSSL_PROVIDER_unload(ours);
+        does_not_generate(libctx, "unsupported");
+        assert_int_equal(OSSL_PROVIDER_available(NULL, "dot2hsm"), 0);
+    }
+    OSSL_PROVIDER_unload(other);
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +369,7 @@ int main(void)
         cmocka_unit_test(software_keys_answer_as_the_default_providers_do),
         cmocka_unit_test(private_numbers_are_compared),
         cmocka_unit_test(ecdh_in_software_agrees),
+        cmocka_unit_test(in_the_default_context_it_is_at_home),
     };
 
     unsetenv("DOT2HSM_CONF");
