@@ -99,15 +99,39 @@ def make_lab():
     return name
 
 
-class Server:
-    def __init__(self, process, pid, port):
-        self.process, self.pid, self.port = process, pid, port
+def cpu_seconds(pid):
+    return sum(int(read(path).split()[0]) for path in glob.glob("/proc/%d/task/*/schedstat" % pid)) / 1e9
+
+
+class Postgres:
+    """A PostgreSQL server in the directory of this run."""
+
+    def __enter__(self):
+        os.chmod(work, 0o711)  # it runs as another user
+        self.place = run(tests + "/ra/postgres.sh", "start", work + "/pg").decode().strip()
+        self.store = "postgresql:" + self.place
+        self.pid = int(read(work + "/pg/data/postmaster.pid").split()[0])
+        return self
+
+    def __exit__(self, *_):
+        run(tests + "/ra/postgres.sh", "stop", work + "/pg")
+
+    def sql(self, text):
+        run("psql", "-qAtc", text, self.place)
 
     def cpu(self):
-        total = 0
-        for path in glob.glob("/proc/%d/task/*/schedstat" % self.pid):
-            total += int(read(path).split()[0])
-        return total / 1e9
+        """Of the processes that work for clients."""
+        children = [int(x) for x in read("/proc/%d/task/%d/children" % (self.pid, self.pid)).split()]
+        return sum(cpu_seconds(x) for x in children if "postgres: dot2hsm" in read("/proc/%d/cmdline" % x))
+
+
+class Server:
+    def __init__(self, process, pid, port, database=None):
+        """database: its CPU time counts, too."""
+        self.process, self.pid, self.port, self.database = process, pid, port, database
+
+    def cpu(self):
+        return cpu_seconds(self.pid) + (self.database.cpu() if self.database else 0)
 
     def load(self, what, connections, *arguments, **more):
         """CPU seconds per request, requests per second, and latencies."""
@@ -121,7 +145,7 @@ class Server:
         return self.load("get", connections, str(slice_ms), how, version, path, *([header] if header else []))
 
 
-def start_ra(name, **settings):
+def start_ra(name, database=None, **settings):
     """dot2hsm-ra with the lab's configuration and others of its settings."""
     settings = {"port": 0, "threads": 1, "tolerance": 3600, "port-file": "%s/%s.port" % (work, name),
                 "certificate-delay": 3600, "log": work + "/ra.log", **settings}
@@ -132,7 +156,7 @@ def start_ra(name, **settings):
     write("%s/%s.conf" % (work, name), text)
     process = start(build + "/bin/dot2hsm-ra", "%s/%s.conf" % (work, name))
     wait_for(settings["port-file"])
-    return Server(process, process.pid, int(read(settings["port-file"])))
+    return Server(process, process.pid, int(read(settings["port-file"])), database)
 
 
 def download_header(name, secured):

@@ -13,7 +13,7 @@ import sys
 import time
 
 import served
-from served import lab, rounds, row, run, smoke, tests, work, write
+from served import lab, rounds, row, run, smoke, work, write
 
 PROVISION = "/provision-application-certificate"
 
@@ -103,17 +103,14 @@ def posts(kind, store, target):
 
 def main():
     name = served.make_lab()
-    os.chmod(work, 0o711)  # for nginx, and for PostgreSQL, which run as others
+    os.chmod(work, 0o711)  # nginx runs as another user
     ra, nginx = served.start_ra("ra"), start_nginx(name)
     downloads(ra, nginx, name, "signed", "verify", 0.6)
     downloads(ra, nginx, name, "secured", "verify-derive", None)
     connections(ra, nginx)
     posts("sqlite", "sqlite:%s/ra/store.sqlite" % lab, 0.5)
-    place = run(tests + "/ra/postgres.sh", "start", work + "/pg").decode().strip()
-    try:
-        posts("postgresql", "postgresql:" + place, None)
-    finally:
-        run(tests + "/ra/postgres.sh", "stop", work + "/pg")
+    with served.Postgres() as database:
+        posts("postgresql", database.store, None)
 
 
 served.main(main)

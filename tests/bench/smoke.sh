@@ -33,11 +33,12 @@ elif sys.argv[1] == "server":
     assert rows["posts durable sqlite", 2]["target"] == 0.5
     assert ("posts durable postgresql", 2) in rows
 elif sys.argv[1] == "growth":
-    for name in ("connections: download 1 to 50", "connections: new one 1 to 50", "blacklist: download 0 to 1000",
-                 "requests: POST 100 to 1000"):
+    for name in ("connections: download 1 to 50", "connections: new one 1 to 50",
+                 "blacklist download: SQLite 0 to 1000", "blacklist download: PostgreSQL 0 to 1000",
+                 "requests POST: SQLite 100 to 1000", "requests POST: PostgreSQL 100 to 1000"):
         assert rows["growth " + name, 1]["target"] == 0.5
     drawing = xml.dom.minidom.parse(sys.argv[3])
-    assert [x.getAttribute("points").count(",") for x in drawing.getElementsByTagName("polyline")] == [2, 2, 2, 2]
+    assert [x.getAttribute("points").count(",") for x in drawing.getElementsByTagName("polyline")] == [2] * 6
 elif sys.argv[1] == "ee":
     for part in "wall", "CPU", "peak RSS":
         for name in ("download, key in a file", "download, key in SoftHSM", "start openssl list -providers",
