@@ -41,7 +41,18 @@ struct asym_cipher {
     bool has_p1;
     bool refused;
     uint8_t p1[ECIES_P1];
+    /* For decryption, made at first use and kept for the next message to the same key: */
+    EVP_PKEY *peer;     /* V of the last message; the next one takes its place in it */
+    EVP_PKEY_CTX *ecdh; /* of a software key */
 };
+
+static void forget(struct asym_cipher *ctx)
+{
+    EVP_PKEY_CTX_free(ctx->ecdh);
+    EVP_PKEY_free(ctx->peer);
+    ctx->ecdh = NULL;
+    ctx->peer = NULL;
+}
 
 static void *asym_cipher_newctx(void *vprovider)
 {
@@ -60,6 +71,7 @@ static void asym_cipher_freectx(void *vctx)
 
     if (ctx == NULL)
         return;
+    forget(ctx);
     prov_key_free(ctx->key);
     OPENSSL_free(ctx);
 }
@@ -69,9 +81,13 @@ static void *asym_cipher_dupctx(void *vctx)
     const struct asym_cipher *ctx = vctx;
     struct asym_cipher *copy = OPENSSL_memdup(ctx, sizeof(*ctx));
 
-    if (copy == NULL)
+    if (copy == NULL) {
         PROV_RAISE(PROV_R_MEMORY, NULL);
-    else if (copy->key != NULL)
+        return NULL;
+    }
+    copy->peer = NULL;
+    copy->ecdh = NULL;
+    if (copy->key != NULL)
         (void)prov_key_up_ref(copy->key);
     return copy;
 }
@@ -86,6 +102,7 @@ static int init(struct asym_cipher *ctx, struct prov_key *key, bool decrypt,
                    key->curve == NULL ? "this one" : key->curve->name);
         return 0;
     }
+    forget(ctx);
     (void)prov_key_up_ref(key);
     prov_key_free(ctx->key);
     ctx->key = key;
@@ -126,33 +143,37 @@ static int asym_cipher_decrypt_init(void *vctx, void *vkey, const OSSL_PARAM par
 /* ---- ECDH ---- */
 
 /* x(d * peer), both software keys. The peer's point was checked to be on the curve. */
-static int derive_in_software(struct prov_ctx *provider, EVP_PKEY *own, EVP_PKEY *peer,
-                              uint8_t secret[COORDINATE])
+static int derive_in_software(struct prov_ctx *provider, EVP_PKEY_CTX **ecdh, EVP_PKEY *own,
+                              EVP_PKEY *peer, uint8_t secret[COORDINATE])
 {
-    EVP_PKEY_CTX *delegate = prov_delegate_new(provider, own);
     size_t size = COORDINATE;
-    int ok = 0;
 
-    if (delegate == NULL)
-        return 0;
+    if (*ecdh == NULL) {
+        *ecdh = prov_delegate_new(provider, own);
+        if (*ecdh == NULL)
+            return 0;
+        if (EVP_PKEY_derive_init(*ecdh) <= 0)
+            goto err;
+    }
     /* 0: the check by default is a multiplication by the order, which the cofactor 1 spares us. */
-    ok = EVP_PKEY_derive_init(delegate) > 0 && EVP_PKEY_derive_set_peer_ex(delegate, peer, 0) > 0 &&
-         EVP_PKEY_derive(delegate, secret, &size) > 0 && size == COORDINATE;
-    if (!ok)
-        PROV_RAISE(PROV_R_DELEGATE, "ECDH in software");
-    EVP_PKEY_CTX_free(delegate);
-    return ok;
+    if (EVP_PKEY_derive_set_peer_ex(*ecdh, peer, 0) > 0 &&
+        EVP_PKEY_derive(*ecdh, secret, &size) > 0 && size == COORDINATE)
+        return 1;
+err:
+    EVP_PKEY_CTX_free(*ecdh);
+    *ecdh = NULL;
+    PROV_RAISE(PROV_R_DELEGATE, "ECDH in software");
+    return 0;
 }
 
-static int derive(const struct asym_cipher *ctx, EVP_PKEY *peer, uint8_t secret[COORDINATE])
+/* With the peer's point, as a key and as octets. */
+static int derive(struct asym_cipher *ctx, const uint8_t point[POINT], uint8_t secret[COORDINATE])
 {
-    uint8_t point[POINT];
     size_t size = COORDINATE;
 
     if (ctx->key->token == NULL)
-        return derive_in_software(ctx->provider, ctx->key->software, peer, secret);
-    return prov_point_octets(peer, point, COORDINATE) &&
-           p11_key_derive(ctx->key->token, point, sizeof(point), secret, &size) == P11_OK;
+        return derive_in_software(ctx->provider, &ctx->ecdh, ctx->key->software, ctx->peer, secret);
+    return p11_key_derive(ctx->key->token, point, POINT, secret, &size) == P11_OK;
 }
 
 /* K1 || K2. */
@@ -173,7 +194,11 @@ static int derive_keys(const struct asym_cipher *ctx, const uint8_t secret[COORD
 static int make_tag(const struct asym_cipher *ctx, const uint8_t mac_key[ECIES_MAC_KEY],
                     const uint8_t c[ECIES_KEY], uint8_t tag[ECIES_TAG])
 {
-    if (prov_ecies_mac1(ctx->provider->libctx, mac_key, ECIES_MAC_KEY, c, ECIES_KEY, tag))
+    EVP_MAC *hmac = prov_hmac_get(ctx->provider);
+
+    if (hmac == NULL)
+        return 0;
+    if (prov_ecies_mac1(hmac, mac_key, ECIES_MAC_KEY, c, ECIES_KEY, tag))
         return 1;
     PROV_RAISE(PROV_R_DELEGATE, "HMAC");
     return 0;
@@ -216,6 +241,7 @@ static int asym_cipher_encrypt(void *vctx, unsigned char *out, size_t *out_size,
     uint8_t point[POINT], secret[COORDINATE], keys[ECIES_KEY + ECIES_MAC_KEY];
     uint8_t *c = NULL;
     EVP_PKEY *ephemeral = NULL;
+    EVP_PKEY_CTX *ecdh = NULL;
     int ok = 0;
 
     if (!ready(ctx, false))
@@ -234,7 +260,7 @@ static int asym_cipher_encrypt(void *vctx, unsigned char *out, size_t *out_size,
     }
     ephemeral = generate_ephemeral(ctx);
     if (ephemeral == NULL || !prov_point_octets(ephemeral, point, COORDINATE) ||
-        !derive_in_software(ctx->provider, ephemeral, ctx->key->software, secret) ||
+        !derive_in_software(ctx->provider, &ecdh, ephemeral, ctx->key->software, secret) ||
         !derive_keys(ctx, secret, keys))
         goto out;
     c = out + COMPRESSED;
@@ -250,53 +276,76 @@ out:
         OPENSSL_cleanse(out, CIPHERTEXT);
     OPENSSL_cleanse(secret, sizeof(secret));
     OPENSSL_cleanse(keys, sizeof(keys));
+    EVP_PKEY_CTX_free(ecdh);
     EVP_PKEY_free(ephemeral);
     return ok;
 }
 
 /* ---- decryption ---- */
 
-/*
- * V as a public key. The import is also the check that V is on the curve: a point of another curve
- * would lay open the private key, and a token need not look (invalid curve attack).
- */
-static EVP_PKEY *read_point(struct asym_cipher *ctx, const uint8_t *v, size_t size)
+static void not_on_curve(struct asym_cipher *ctx)
+{
+    ctx->refused = true;
+    PROV_RAISE(PROV_R_CIPHERTEXT, "V is not on %s", ctx->key->curve->name);
+}
+
+/* A public key on the curve of ours; its point is the first V. */
+static EVP_PKEY *make_peer(struct asym_cipher *ctx, uint8_t point[POINT])
 {
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
                                          (char *)(uintptr_t)ctx->key->curve->name, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)v, size),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, POINT),
         OSSL_PARAM_construct_end(),
     };
-    EVP_PKEY_CTX *delegate = NULL;
+    EVP_PKEY_CTX *delegate = prov_delegate_new(ctx->provider, NULL);
     EVP_PKEY *peer = NULL;
 
+    if (delegate == NULL)
+        return NULL;
+    if (EVP_PKEY_fromdata_init(delegate) <= 0)
+        PROV_RAISE(PROV_R_DELEGATE, "no public key can be made");
+    else if (EVP_PKEY_fromdata(delegate, &peer, EVP_PKEY_PUBLIC_KEY, params) <= 0)
+        not_on_curve(ctx);
+    EVP_PKEY_CTX_free(delegate);
+    return peer;
+}
+
+/*
+ * V as octets of both coordinates and as ctx->peer. The import is also the check that V is on the
+ * curve: a point of another curve would lay open the private key, and a token need not look
+ * (invalid curve attack).
+ */
+static int read_point(struct asym_cipher *ctx, const uint8_t *v, size_t size, uint8_t point[POINT])
+{
     /* libcrypto would take the hybrid forms 06 and 07 too. */
     if (size == COMPRESSED ? v[0] != 2 && v[0] != 3 : v[0] != 4) {
         ctx->refused = true;
         PROV_RAISE(PROV_R_CIPHERTEXT, "V is not a compressed or uncompressed point");
-        return NULL;
+        return 0;
     }
-    delegate = prov_delegate_new(ctx->provider, NULL);
-    if (delegate == NULL)
-        return NULL;
-    if (EVP_PKEY_fromdata_init(delegate) <= 0) {
-        PROV_RAISE(PROV_R_DELEGATE, "no public key can be made");
-    } else if (EVP_PKEY_fromdata(delegate, &peer, EVP_PKEY_PUBLIC_KEY, params) <= 0) {
-        ctx->refused = true;
-        PROV_RAISE(PROV_R_CIPHERTEXT, "V is not on %s", ctx->key->curve->name);
+    if (size == POINT)
+        memcpy(point, v, POINT);
+    else if (!prov_point_decompress(ctx->provider, ctx->key->curve, v, point))
+        return 0;
+    if (ctx->peer == NULL) {
+        ctx->peer = make_peer(ctx, point);
+        return ctx->peer != NULL;
     }
-    EVP_PKEY_CTX_free(delegate);
-    return peer;
+    if (EVP_PKEY_set1_encoded_public_key(ctx->peer, point, POINT) > 0)
+        return 1;
+    EVP_PKEY_free(ctx->peer); /* whatever is in it now */
+    ctx->peer = NULL;
+    not_on_curve(ctx);
+    return 0;
 }
 
 static int asym_cipher_decrypt(void *vctx, unsigned char *out, size_t *out_size, size_t capacity,
                                const unsigned char *in, size_t in_size)
 {
     struct asym_cipher *ctx = vctx;
-    uint8_t secret[COORDINATE], keys[ECIES_KEY + ECIES_MAC_KEY], tag[ECIES_TAG];
+    uint8_t secret[COORDINATE], keys[ECIES_KEY + ECIES_MAC_KEY], tag[ECIES_TAG], point[POINT];
     const uint8_t *c = NULL;
-    EVP_PKEY *peer = NULL;
     int ok = 0;
 
     if (!ready(ctx, true))
@@ -315,9 +364,8 @@ static int asym_cipher_decrypt(void *vctx, unsigned char *out, size_t *out_size,
         return 0;
     }
     c = in + in_size - ECIES_TAG - ECIES_KEY;
-    peer = read_point(ctx, in, (size_t)(c - in));
-    if (peer == NULL || !derive(ctx, peer, secret) || !derive_keys(ctx, secret, keys) ||
-        !make_tag(ctx, keys + ECIES_KEY, c, tag))
+    if (!read_point(ctx, in, (size_t)(c - in), point) || !derive(ctx, point, secret) ||
+        !derive_keys(ctx, secret, keys) || !make_tag(ctx, keys + ECIES_KEY, c, tag))
         goto out;
     if (CRYPTO_memcmp(tag, c + ECIES_KEY, ECIES_TAG) != 0) {
         ctx->refused = true;
@@ -331,7 +379,6 @@ out:
     OPENSSL_cleanse(secret, sizeof(secret));
     OPENSSL_cleanse(keys, sizeof(keys));
     OPENSSL_cleanse(tag, sizeof(tag));
-    EVP_PKEY_free(peer);
     return ok;
 }
 

@@ -18,6 +18,11 @@ static const struct {
     {"P-384", 1},      {"brainpoolP256r1", 2}, {"brainpoolP384r1", 3},
 };
 
+size_t prov_curve_index(const struct prov_curve *curve)
+{
+    return (size_t)(curve - curves);
+}
+
 const struct prov_curve *prov_curve_find(const char *name)
 {
     for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {

@@ -79,3 +79,33 @@ const EVP_MD *prov_digest_get(struct prov_ctx *ctx, const struct prov_digest *di
     CRYPTO_THREAD_unlock(ctx->lock);
     return md;
 }
+
+EVP_MAC *prov_hmac_get(struct prov_ctx *ctx)
+{
+    EVP_MAC *mac = NULL;
+
+    if (!CRYPTO_THREAD_read_lock(ctx->lock))
+        return NULL;
+    mac = ctx->hmac;
+    CRYPTO_THREAD_unlock(ctx->lock);
+    if (mac != NULL)
+        return mac;
+    ERR_set_mark();
+    mac = EVP_MAC_fetch(ctx->libctx, "HMAC", PROV_DELEGATE_PROPERTIES);
+    ERR_pop_to_mark();
+    if (mac == NULL) {
+        prov_delegate_missing(ctx);
+        return NULL;
+    }
+    if (!CRYPTO_THREAD_write_lock(ctx->lock)) {
+        EVP_MAC_free(mac);
+        return NULL;
+    }
+    if (ctx->hmac == NULL)
+        ctx->hmac = mac;
+    else
+        EVP_MAC_free(mac); /* another thread was first */
+    mac = ctx->hmac;
+    CRYPTO_THREAD_unlock(ctx->lock);
+    return mac;
+}

@@ -39,7 +39,7 @@ int prov_ecies_kdf2(const EVP_MD *digest, const uint8_t *secret, size_t secret_s
     return ok;
 }
 
-int prov_ecies_mac1(OSSL_LIB_CTX *libctx, const uint8_t *key, size_t key_size, const uint8_t *data,
+int prov_ecies_mac1(EVP_MAC *hmac, const uint8_t *key, size_t key_size, const uint8_t *data,
                     size_t size, uint8_t tag[ECIES_TAG])
 {
     OSSL_PARAM params[] = {
@@ -47,8 +47,7 @@ int prov_ecies_mac1(OSSL_LIB_CTX *libctx, const uint8_t *key, size_t key_size, c
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_PROPERTIES, (char *)(uintptr_t)DELEGATE, 0),
         OSSL_PARAM_construct_end(),
     };
-    EVP_MAC *mac = EVP_MAC_fetch(libctx, "HMAC", DELEGATE);
-    EVP_MAC_CTX *ctx = mac == NULL ? NULL : EVP_MAC_CTX_new(mac);
+    EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(hmac);
     uint8_t whole[32];
     size_t whole_size = 0;
     int ok = ctx != NULL && EVP_MAC_init(ctx, key, key_size, params) &&
@@ -59,6 +58,5 @@ int prov_ecies_mac1(OSSL_LIB_CTX *libctx, const uint8_t *key, size_t key_size, c
         memcpy(tag, whole, ECIES_TAG);
     OPENSSL_cleanse(whole, sizeof(whole));
     EVP_MAC_CTX_free(ctx);
-    EVP_MAC_free(mac);
     return ok;
 }

@@ -23,7 +23,7 @@ int prov_ecies_kdf2(const EVP_MD *digest, const uint8_t *secret, size_t secret_s
                     const uint8_t *p1, size_t p1_size, uint8_t *out, size_t out_size);
 
 /* MAC1 of IEEE 1363a-2004: HMAC-SHA-256, its first 16 octets. 1, or 0. */
-int prov_ecies_mac1(OSSL_LIB_CTX *libctx, const uint8_t *key, size_t key_size, const uint8_t *data,
+int prov_ecies_mac1(EVP_MAC *hmac, const uint8_t *key, size_t key_size, const uint8_t *data,
                     size_t size, uint8_t tag[ECIES_TAG]);
 
 #endif

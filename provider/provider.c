@@ -135,6 +135,9 @@ static void provider_teardown(void *vctx)
     OPENSSL_free(ctx->options_error);
     for (size_t i = 0; i < PROV_DIGESTS; i++)
         EVP_MD_free(ctx->digests[i]);
+    EVP_MAC_free(ctx->hmac);
+    for (size_t i = 0; i < PROV_CURVES; i++)
+        prov_field_free(ctx->fields[i]);
     CRYPTO_THREAD_lock_free(ctx->lock);
     OSSL_LIB_CTX_free(ctx->bios);
     OPENSSL_free(ctx);

@@ -84,6 +84,10 @@ struct prov_curve {
 /* The curve of this name or alias (P-256, secp384r1, ...); NULL if it is none of the four. */
 const struct prov_curve *prov_curve_find(const char *name);
 
+#define PROV_CURVES 4
+/* Below PROV_CURVES. */
+size_t prov_curve_index(const struct prov_curve *curve);
+
 /* ---- digests (digest.c) ---- */
 
 #define PROV_DIGESTS 5
@@ -104,6 +108,8 @@ const struct prov_digest *prov_digest_of_size(size_t size);
 
 /* The digest, of another provider; belongs to ctx. NULL: an error says what is missing. */
 const EVP_MD *prov_digest_get(struct prov_ctx *ctx, const struct prov_digest *digest);
+/* HMAC, likewise. */
+EVP_MAC *prov_hmac_get(struct prov_ctx *ctx);
 
 /* ---- the provider's context (provider.c, delegate.c) ---- */
 
@@ -113,9 +119,11 @@ struct prov_ctx {
     OSSL_LIB_CTX *bios;   /* turns the core's BIOs into ours; ours to free, may be the same */
     CRYPTO_RWLOCK *lock;  /* guards the members below */
     EVP_MD *digests[PROV_DIGESTS];
-    p11_ctx *token;            /* made at the first URI */
-    struct p11_config options; /* read once, at load; its strings are ours */
-    char *options_error;       /* what is wrong with them, or NULL; said at each URI */
+    EVP_MAC *hmac;
+    struct prov_field *fields[PROV_CURVES]; /* point.c; made at first use */
+    p11_ctx *token;                         /* made at the first URI */
+    struct p11_config options;              /* read once, at load; its strings are ours */
+    char *options_error;                    /* what is wrong with them, or NULL; said at each URI */
 };
 
 /*
@@ -163,6 +171,18 @@ int prov_key_set_point(struct prov_key *key, enum p11_curve curve, const uint8_t
 
 /* The public point of a software key as 04 || x || y, 1 + 2 * coordinate octets. */
 int prov_point_octets(const EVP_PKEY *software, uint8_t *point, size_t coordinate);
+
+/* ---- points (point.c) ---- */
+
+struct prov_field;
+void prov_field_free(struct prov_field *field);
+/*
+ * 02 or 03 || x to 04 || x || y, of a coordinate's size each. That they are octets of a point has
+ * to be checked by who makes a key of them: they are not if there is none with this x, or x is no
+ * element of the field. 0: out of memory.
+ */
+int prov_point_decompress(struct prov_ctx *ctx, const struct prov_curve *curve,
+                          const uint8_t *compressed, uint8_t *point);
 
 /* ---- tokens (token.c) ---- */
 

@@ -34,6 +34,7 @@ struct dot2_crypto {
     int references;
     OSSL_LIB_CTX *libctx;
     EVP_MD *sha256, *sha384;
+    EVP_CIPHER *aes_ccm;
     EC_GROUP *groups[DOT2_CURVES];
 };
 
@@ -72,8 +73,9 @@ enum dot2_status dot2_crypto_new(OSSL_LIB_CTX *libctx, dot2_crypto **crypto,
     new->libctx = libctx;
     new->sha256 = EVP_MD_fetch(libctx, "SHA256", DOT2_SOFTWARE_PROPERTIES);
     new->sha384 = EVP_MD_fetch(libctx, "SHA384", DOT2_SOFTWARE_PROPERTIES);
-    if (new->sha256 == NULL || new->sha384 == NULL) {
-        status = dot2_fail_openssl(error, DOT2_E_CRYPTO, "SHA-256 and SHA-384");
+    new->aes_ccm = EVP_CIPHER_fetch(libctx, "AES-128-CCM", DOT2_SOFTWARE_PROPERTIES);
+    if (new->sha256 == NULL || new->sha384 == NULL || new->aes_ccm == NULL) {
+        status = dot2_fail_openssl(error, DOT2_E_CRYPTO, "SHA-256, SHA-384 and AES-128-CCM");
         goto out;
     }
     for (size_t i = 1; i < DOT2_CURVES; i++) {
@@ -116,6 +118,7 @@ void dot2_crypto_free(dot2_crypto *crypto)
         EC_GROUP_free(crypto->groups[i]);
     EVP_MD_free(crypto->sha256);
     EVP_MD_free(crypto->sha384);
+    EVP_CIPHER_free(crypto->aes_ccm);
     OPENSSL_free(crypto);
 }
 
@@ -147,6 +150,11 @@ size_t dot2_curve_hash_size(enum dot2_curve curve)
 const char *dot2_curve_name(enum dot2_curve curve)
 {
     return (unsigned)curve < DOT2_CURVES ? curves[curve].alias : curves[0].alias;
+}
+
+const EVP_CIPHER *dot2_aes_ccm(const dot2_crypto *crypto)
+{
+    return crypto->aes_ccm;
 }
 
 const char *dot2_digest_name(enum dot2_curve curve)

@@ -129,31 +129,57 @@ struct reader {
     EVP_PKEY *key;
     const uint8_t *f; /* NULL: the key itself */
     const EVP_PKEY *public;
+    dot2_decrypter *decrypter; /* whose key and certificate it is; NULL: for this message only */
 };
+
+struct dot2_decrypter {
+    dot2_crypto *crypto;
+    EVP_PKEY *key;
+    enum dot2_curve curve; /* of key */
+    dot2_cert *cert;       /* or NULL */
+    uint8_t p1[32];        /* of cert */
+    struct dot2_ecies_kept kept;
+};
+
+static enum dot2_status open_wrapped(const dot2_crypto *crypto, const struct reader *reader,
+                                     const dot2_cert *cert, const uint8_t *ecies, size_t size,
+                                     uint8_t aes[DOT2_AES_KEY], struct dot2_error *error)
+{
+    uint8_t p1[32];
+    enum dot2_status status = DOT2_OK;
+
+    if (reader->decrypter != NULL)
+        return dot2_ecies_decrypt_kept(crypto, reader->key, reader->decrypter->p1, ecies, size, aes,
+                                       &reader->decrypter->kept, error);
+    status = dot2_ecies_p1(crypto, cert, p1, error);
+    if (status != DOT2_OK)
+        return status;
+    return reader->f == NULL ? dot2_ecies_decrypt(crypto, reader->key, p1, ecies, size, aes, error)
+                             : dot2_ecies_decrypt_sum(crypto, reader->key, reader->f, p1, ecies,
+                                                      size, aes, error);
+}
 
 static enum dot2_status unwrap(const dot2_crypto *crypto, const struct reader *reader,
                                const dot2_cert *cert, const PKRecipientInfo_t *info,
                                uint8_t aes[DOT2_AES_KEY], struct dot2_error *error)
 {
     enum dot2_curve curve = DOT2_CURVE_NONE;
-    uint8_t ecies[DOT2_ECIES_MAX], p1[32];
+    enum dot2_curve own =
+        reader->decrypter != NULL ? reader->decrypter->curve : dot2_key_curve(reader->key);
+    uint8_t ecies[DOT2_ECIES_MAX];
     size_t size = 0;
     enum dot2_status status = read_ecies(info, &curve, ecies, &size, error);
 
-    if (status == DOT2_OK && curve != dot2_key_curve(reader->key))
+    if (status == DOT2_OK && curve != own)
         status = dot2_fail(error, DOT2_E_DECRYPT, RECIPIENTS ".encKey",
                            "a key wrapped on %s, a private key on %s", dot2_curve_name(curve),
-                           dot2_curve_name(dot2_key_curve(reader->key)));
-    if (status == DOT2_OK)
-        status = dot2_ecies_p1(crypto, cert, p1, error);
-    if (status == DOT2_OK) {
-        status = reader->f == NULL
-                     ? dot2_ecies_decrypt(crypto, reader->key, p1, ecies, size, aes, error)
-                     : dot2_ecies_decrypt_sum(crypto, reader->key, reader->f, p1, ecies, size, aes,
-                                              error);
-        if (status == DOT2_E_DECRYPT && error != NULL)
-            snprintf(error->field, sizeof(error->field), RECIPIENTS ".encKey");
-    }
+                           dot2_curve_name(own));
+    else if (status == DOT2_OK)
+        status = open_wrapped(crypto, reader, cert, ecies, size, aes, error);
+    else
+        return status;
+    if (status == DOT2_E_DECRYPT && error != NULL)
+        snprintf(error->field, sizeof(error->field), RECIPIENTS ".encKey");
     return status;
 }
 
@@ -315,6 +341,54 @@ enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,
     *plaintext = NULL;
     *size = 0;
     return decrypt(crypto, encrypted, &reader, cert, plaintext, size, error);
+}
+
+enum dot2_status dot2_decrypter_new(const dot2_crypto *crypto, EVP_PKEY *key, dot2_cert *cert,
+                                    dot2_decrypter **decrypter, struct dot2_error *error)
+{
+    enum dot2_status status = dot2_decrypt_check(crypto, key, cert, error);
+    dot2_decrypter *made = NULL;
+
+    *decrypter = NULL;
+    if (status != DOT2_OK)
+        return status;
+    made = OPENSSL_zalloc(sizeof(*made));
+    if (made == NULL)
+        return dot2_fail_memory(error);
+    made->crypto = dot2_crypto_up_ref((dot2_crypto *)(uintptr_t)crypto);
+    EVP_PKEY_up_ref(key);
+    made->key = key;
+    made->curve = dot2_key_curve(key);
+    made->cert = cert == NULL ? NULL : dot2_cert_up_ref(cert);
+    status = dot2_ecies_p1(crypto, cert, made->p1, error);
+    if (status == DOT2_OK)
+        *decrypter = made;
+    else
+        dot2_decrypter_free(made);
+    return status;
+}
+
+void dot2_decrypter_free(dot2_decrypter *decrypter)
+{
+    if (decrypter == NULL)
+        return;
+    dot2_ecies_kept_clear(&decrypter->kept);
+    EVP_PKEY_free(decrypter->key);
+    dot2_cert_free(decrypter->cert);
+    dot2_crypto_free(decrypter->crypto);
+    OPENSSL_free(decrypter);
+}
+
+enum dot2_status dot2_decrypter_decrypt(dot2_decrypter *decrypter,
+                                        const struct dot2_encrypted *encrypted, uint8_t **plaintext,
+                                        size_t *size, struct dot2_error *error)
+{
+    const struct reader reader = {
+        .key = decrypter->key, .public = decrypter->key, .decrypter = decrypter};
+
+    *plaintext = NULL;
+    *size = 0;
+    return decrypt(decrypter->crypto, encrypted, &reader, decrypter->cert, plaintext, size, error);
 }
 
 enum dot2_status dot2_encrypted_decrypt_expanded(const dot2_crypto *crypto,

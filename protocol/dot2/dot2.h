@@ -385,6 +385,18 @@ enum dot2_status dot2_encrypted_decrypt(const dot2_crypto *crypto,
                                         const dot2_cert *cert, uint8_t **plaintext, size_t *size,
                                         struct dot2_error *error);
 /*
+ * The same for who decrypts many messages with one key: what it takes is kept, so that a message
+ * costs little more than its ECDH. Any number of threads may decrypt with it at once. References
+ * of key and cert are taken; cert may be NULL. Errors of dot2_decrypt_check() at the making.
+ */
+typedef struct dot2_decrypter dot2_decrypter;
+enum dot2_status dot2_decrypter_new(const dot2_crypto *crypto, EVP_PKEY *key, dot2_cert *cert,
+                                    dot2_decrypter **decrypter, struct dot2_error *error);
+void dot2_decrypter_free(dot2_decrypter *decrypter);
+enum dot2_status dot2_decrypter_decrypt(dot2_decrypter *decrypter,
+                                        const struct dot2_encrypted *encrypted, uint8_t **plaintext,
+                                        size_t *size, struct dot2_error *error);
+/*
  * To be asked at start-up: can the private key decrypt at all, and is it the one of cert (unless
  * NULL)? Nothing is decrypted. DOT2_E_PROVIDER with the reason: a key that may not derive, or a
  * token without CKM_ECDH1_DERIVE. DOT2_E_ALGORITHM, DOT2_E_TYPE, DOT2_E_KEY_MISMATCH.

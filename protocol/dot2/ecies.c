@@ -74,26 +74,22 @@ enum dot2_status dot2_ecies_check(const dot2_crypto *crypto, EVP_PKEY *key,
     return status;
 }
 
-enum dot2_status dot2_ecies_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t p1[32],
-                                    const uint8_t *in, size_t size, uint8_t wrapped[DOT2_AES_KEY],
-                                    struct dot2_error *error)
+static enum dot2_status decrypt(EVP_PKEY_CTX *ctx, const uint8_t *in, size_t size,
+                                uint8_t wrapped[DOT2_AES_KEY], struct dot2_error *error)
 {
-    EVP_PKEY_CTX *ctx = NULL;
     size_t wrapped_size = DOT2_AES_KEY;
     int refused = 0;
     OSSL_PARAM get[] = {
         OSSL_PARAM_construct_int("ecies-refused", &refused),
         OSSL_PARAM_construct_end(),
     };
-    enum dot2_status status = begin(crypto, key, true, p1, &ctx, error);
+    enum dot2_status status = DOT2_OK;
 
-    if (status != DOT2_OK)
-        goto out;
     ERR_set_mark();
     if (EVP_PKEY_decrypt(ctx, wrapped, &wrapped_size, in, size) > 0 &&
         wrapped_size == DOT2_AES_KEY) {
         ERR_clear_last_mark();
-        goto out;
+        return DOT2_OK;
     }
     OPENSSL_cleanse(wrapped, DOT2_AES_KEY);
     /* A wrong ciphertext is an answer, not an error of the library; a token that is away is one. */
@@ -104,9 +100,58 @@ enum dot2_status dot2_ecies_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, co
         status = dot2_fail_openssl(error, DOT2_E_CRYPTO, "ECIES");
         ERR_clear_last_mark();
     }
-out:
+    return status;
+}
+
+enum dot2_status dot2_ecies_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, const uint8_t p1[32],
+                                    const uint8_t *in, size_t size, uint8_t wrapped[DOT2_AES_KEY],
+                                    struct dot2_error *error)
+{
+    EVP_PKEY_CTX *ctx = NULL;
+    enum dot2_status status = begin(crypto, key, true, p1, &ctx, error);
+
+    if (status == DOT2_OK)
+        status = decrypt(ctx, in, size, wrapped, error);
     EVP_PKEY_CTX_free(ctx);
     return status;
+}
+
+enum dot2_status dot2_ecies_decrypt_kept(const dot2_crypto *crypto, EVP_PKEY *key,
+                                         const uint8_t p1[32], const uint8_t *in, size_t size,
+                                         uint8_t wrapped[DOT2_AES_KEY],
+                                         struct dot2_ecies_kept *kept, struct dot2_error *error)
+{
+    EVP_PKEY_CTX *ctx = NULL;
+    enum dot2_status status = dot2_check_provider(crypto, error);
+
+    if (status != DOT2_OK)
+        return status;
+    for (size_t i = 0; i < DOT2_ECIES_SLOTS && ctx == NULL; i++)
+        ctx = __atomic_exchange_n(&kept->slots[i], NULL, __ATOMIC_ACQ_REL);
+    if (ctx == NULL)
+        status = begin(crypto, key, true, p1, &ctx, error);
+    if (status == DOT2_OK)
+        status = decrypt(ctx, in, size, wrapped, error);
+    /* A token that failed may be another one when it is back: its context is made anew. */
+    for (size_t i = 0;
+         i < DOT2_ECIES_SLOTS && ctx != NULL && (status == DOT2_OK || status == DOT2_E_DECRYPT);
+         i++) {
+        EVP_PKEY_CTX *empty = NULL;
+
+        if (__atomic_compare_exchange_n(&kept->slots[i], &empty, ctx, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED))
+            ctx = NULL;
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return status;
+}
+
+void dot2_ecies_kept_clear(struct dot2_ecies_kept *kept)
+{
+    for (size_t i = 0; i < DOT2_ECIES_SLOTS; i++) {
+        EVP_PKEY_CTX_free(kept->slots[i]);
+        kept->slots[i] = NULL;
+    }
 }
 
 enum dot2_status dot2_ecies_p1(const dot2_crypto *crypto, const dot2_cert *cert, uint8_t p1[32],
@@ -124,18 +169,16 @@ enum dot2_status dot2_ecies_p1(const dot2_crypto *crypto, const dot2_cert *cert,
 static EVP_CIPHER_CTX *ccm_start(const dot2_crypto *crypto, const uint8_t key[DOT2_AES_KEY],
                                  const uint8_t nonce[DOT2_CCM_NONCE], const uint8_t *tag)
 {
-    EVP_CIPHER *aes =
-        EVP_CIPHER_fetch(dot2_crypto_libctx(crypto), "AES-128-CCM", DOT2_SOFTWARE_PROPERTIES);
+    const EVP_CIPHER *aes = dot2_aes_ccm(crypto);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int encrypt = tag == NULL ? 1 : 0;
     /* OpenSSL wants the sizes of nonce and tag before the key. */
     bool ok =
-        aes != NULL && ctx != NULL && EVP_CipherInit_ex2(ctx, aes, NULL, NULL, encrypt, NULL) > 0 &&
+        ctx != NULL && EVP_CipherInit_ex2(ctx, aes, NULL, NULL, encrypt, NULL) > 0 &&
         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_IVLEN, DOT2_CCM_NONCE, NULL) > 0 &&
         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, DOT2_CCM_TAG, (void *)(uintptr_t)tag) > 0 &&
         EVP_CipherInit_ex2(ctx, NULL, key, nonce, encrypt, NULL) > 0;
 
-    EVP_CIPHER_free(aes);
     if (ok)
         return ctx;
     EVP_CIPHER_CTX_free(ctx);

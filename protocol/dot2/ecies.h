@@ -26,6 +26,19 @@ enum dot2_status dot2_ecies_decrypt(const dot2_crypto *crypto, EVP_PKEY *key, co
                                     const uint8_t *in, size_t size, uint8_t wrapped[DOT2_AES_KEY],
                                     struct dot2_error *error);
 /*
+ * The same for who has many messages under one key and P1: contexts are kept in slots, which are
+ * empty at first, for as many threads at once.
+ */
+#define DOT2_ECIES_SLOTS 8
+struct dot2_ecies_kept {
+    EVP_PKEY_CTX *slots[DOT2_ECIES_SLOTS];
+};
+enum dot2_status dot2_ecies_decrypt_kept(const dot2_crypto *crypto, EVP_PKEY *key,
+                                         const uint8_t p1[32], const uint8_t *in, size_t size,
+                                         uint8_t wrapped[DOT2_AES_KEY],
+                                         struct dot2_ecies_kept *kept, struct dot2_error *error);
+void dot2_ecies_kept_clear(struct dot2_ecies_kept *kept);
+/*
  * The same with the private key d + f mod n, on P-256, of which key has d: one ECDH with d, in the
  * provider dot2hsm and so in a token, and arithmetic on points. f is 32 octets, big-endian.
  */

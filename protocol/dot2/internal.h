@@ -23,6 +23,7 @@
 const EC_GROUP *dot2_group(const dot2_crypto *crypto, enum dot2_curve curve);
 const BIGNUM *dot2_order(const dot2_crypto *crypto, enum dot2_curve curve);
 const char *dot2_digest_name(enum dot2_curve curve);
+const EVP_CIPHER *dot2_aes_ccm(const dot2_crypto *crypto); /* AES-128-CCM */
 /*
  * Is the provider active now? Methods that OpenSSL has cached outlive its deactivation, so this is
  * asked before each signature and each verdict.

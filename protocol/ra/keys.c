@@ -88,8 +88,14 @@ enum dot2_status ra_keys_new(const dot2_crypto *crypto, const struct ra_key *lis
             EVP_PKEY_up_ref(key->sign);
         made->decrypt[i] = (struct scms_ra_key){.cert = key->cert, .key = key->decrypt};
     }
-    *keys = made;
-    return DOT2_OK;
+    for (size_t i = 0; i < count && status == DOT2_OK; i++)
+        status = dot2_decrypter_new(crypto, made->list[i].decrypt, made->list[i].cert,
+                                    &made->decrypt[i].decrypter, error);
+    if (status == DOT2_OK)
+        *keys = made;
+    else
+        ra_keys_free(made);
+    return status;
 }
 
 ra_keys *ra_keys_up_ref(ra_keys *keys)
@@ -107,6 +113,7 @@ void ra_keys_free(ra_keys *keys)
         dot2_cert_free(keys->list[i].cert);
         EVP_PKEY_free(keys->list[i].sign);
         EVP_PKEY_free(keys->list[i].decrypt);
+        dot2_decrypter_free(keys->decrypt[i].decrypter);
     }
     OPENSSL_free(keys->list);
     OPENSSL_free(keys->decrypt);

@@ -137,6 +137,7 @@ size_t scms_secured_size(size_t request_size);
 struct scms_ra_key {
     const dot2_cert *cert;
     EVP_PKEY *key;
+    dot2_decrypter *decrypter; /* of both, if there will be more messages; or NULL */
 };
 
 /*

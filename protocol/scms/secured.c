@@ -62,8 +62,10 @@ enum dot2_status scms_secured_open(const dot2_crypto *crypto, const struct scms_
                               "none of our %zu certificates", count);
         goto out;
     }
-    status = dot2_encrypted_decrypt(crypto, &encrypted, key->key, key->cert, request, request_size,
-                                    error);
+    status = key->decrypter != NULL
+                 ? dot2_decrypter_decrypt(key->decrypter, &encrypted, request, request_size, error)
+                 : dot2_encrypted_decrypt(crypto, &encrypted, key->key, key->cert, request,
+                                          request_size, error);
     if (status == DOT2_OK && scms_form_of(*request, *request_size) != SCMS_FORM_SIGNED_REQUEST) {
         OPENSSL_clear_free(*request, *request_size);
         *request = NULL;

@@ -215,7 +215,7 @@ struct pipeline {
     ra_keys *keys;
     dot2_trust *trust;
     bool secured;
-    char *header;              /* of the device whose certificate is in the cache */
+    char *warm[THREADS];       /* of devices whose certificates are in the cache */
     char *cold[THREADS][COLD]; /* of devices whose certificates are not */
     unsigned next[THREADS];
 };
@@ -239,8 +239,7 @@ static bool warm_work(void *arg, unsigned thread)
 {
     const struct pipeline *pipeline = arg;
 
-    (void)thread;
-    return decide(pipeline, pipeline->header);
+    return decide(pipeline, pipeline->warm[thread]);
 }
 
 /* By turns, so many that each was thrown out of the cache again. */
@@ -260,7 +259,8 @@ static void new_trust(struct pipeline *pipeline, size_t entries)
                 dot2_trust_add_anchor(pipeline->trust, lab->root.cert) == DOT2_OK &&
                 dot2_trust_add(pipeline->trust, lab->eca.cert) == DOT2_OK,
             "trust");
-    require(decide(pipeline, pipeline->header), "the request is refused");
+    for (unsigned i = 0; i < THREADS; i++)
+        require(decide(pipeline, pipeline->warm[i]), "the request is refused");
 }
 
 static char *header_of(const struct lab_cert *device, const char *name, const struct lab_cert *ra)
@@ -278,6 +278,19 @@ static char *header_of(const struct lab_cert *device, const char *name, const st
     OPENSSL_free(octets);
     OPENSSL_free(whole);
     return text;
+}
+
+/* The header of a device of its own, for a file of its own. */
+static char *new_device(unsigned i, const struct lab_cert *ra)
+{
+    struct lab_cert device = lab_issue(lab, &lab->eca, NULL);
+    char name[32], *header;
+
+    snprintf(name, sizeof name, "%015X%c.zip", i, ra != NULL ? 'E' : 'A');
+    lab_assign(lab, name, device.cert);
+    header = header_of(&device, name, ra);
+    lab_cert_clear(&device);
+    return header;
 }
 
 static void pipeline_row(struct pipeline *pipeline, const char *name, bench_work work,
@@ -300,16 +313,10 @@ static void pipeline_rows(const struct lab_cert *ra, ra_keys *keys)
     struct pipeline pipeline = {.keys = keys, .secured = ra != NULL};
     struct need warm = {1, ra != NULL ? 1 : 0}, cold = {2, ra != NULL ? 1 : 0};
 
-    pipeline.header = header_of(&lab->device, NAME, ra);
-    for (unsigned i = 0; i < THREADS * COLD; i++) {
-        struct lab_cert device = lab_issue(lab, &lab->eca, NULL);
-        char name[32];
-
-        snprintf(name, sizeof name, "%015X%c.zip", i, ra != NULL ? 'E' : 'A');
-        lab_assign(lab, name, device.cert);
-        pipeline.cold[i / COLD][i % COLD] = header_of(&device, name, ra);
-        lab_cert_clear(&device);
-    }
+    for (unsigned i = 0; i < THREADS * COLD; i++)
+        pipeline.cold[i / COLD][i % COLD] = new_device(i, ra);
+    for (unsigned i = 0; i < THREADS; i++)
+        pipeline.warm[i] = new_device(THREADS * COLD + i, ra);
     new_trust(&pipeline, 0);
     for (unsigned threads = 1; threads <= THREADS; threads++)
         pipeline_row(&pipeline, ra != NULL ? "secured warm" : "signed warm", warm_work, &warm,
@@ -320,7 +327,8 @@ static void pipeline_rows(const struct lab_cert *ra, ra_keys *keys)
                      threads, 0);
     for (unsigned i = 0; i < THREADS * COLD; i++)
         OPENSSL_free(pipeline.cold[i / COLD][i % COLD]);
-    OPENSSL_free(pipeline.header);
+    for (unsigned i = 0; i < THREADS; i++)
+        OPENSSL_free(pipeline.warm[i]);
     dot2_trust_free(pipeline.trust);
 }
 
@@ -353,7 +361,6 @@ int main(int argc, char **argv)
         const struct ra_key key = {ra.cert, ra.key, decrypt};
 
         require(ra_keys_new(lab->crypto, &key, 1, &keys, &which, NULL) == DOT2_OK, "keys");
-        lab_assign(lab, NAME, lab->device.cert);
         pipeline_rows(NULL, NULL);
         pipeline_rows(&ra, keys);
         ra_keys_free(keys);

@@ -57,9 +57,12 @@ static int set_up(void **state)
     return 0;
 }
 
+static void forget_decrypters(void);
+
 static int tear_down(void **state)
 {
     (void)state;
+    forget_decrypters();
     for (int i = 0; i < 2; i++) {
         EVP_PKEY_free(ra[i].key);
         dot2_cert_free(ra[i].cert);
@@ -69,6 +72,50 @@ static int tear_down(void **state)
     fixture_close(&fixture);
     lab_close();
     return 0;
+}
+
+static const struct recipient *const recipients[] = {&ra[0], &ra[1], &in_token};
+/* Of each of them: without and with the certificate. Kept from the first message to the last. */
+static dot2_decrypter *decrypters[3][2];
+
+static void forget_decrypters(void)
+{
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t j = 0; j < 2; j++) {
+            dot2_decrypter_free(decrypters[i][j]);
+            decrypters[i][j] = NULL;
+        }
+    }
+}
+
+/* Whatever was decrypted or refused before, the answer is that of a key used for the first time. */
+static void decrypt_kept(const struct recipient *recipient, bool by_cert, const uint8_t *octets,
+                         size_t size, enum dot2_status expected)
+{
+    struct dot2_encrypted encrypted;
+    size_t at = 0, plain_size = 1;
+    uint8_t *plain = (uint8_t *)1;
+
+    while (at < 3 && recipients[at] != recipient)
+        at++;
+    if (at == 3 || dot2_encrypted_parse(octets, size, &encrypted, NULL) != DOT2_OK)
+        return;
+    if (decrypters[at][by_cert] == NULL)
+        assert_int_equal(dot2_decrypter_new(fixture.crypto, recipient->key,
+                                            by_cert ? recipient->cert : NULL,
+                                            &decrypters[at][by_cert], NULL),
+                         DOT2_OK);
+    assert_int_equal(
+        dot2_decrypter_decrypt(decrypters[at][by_cert], &encrypted, &plain, &plain_size, NULL),
+        expected);
+    if (expected == DOT2_OK) {
+        assert_int_equal(plain_size, sizeof(plaintext));
+        assert_memory_equal(plain, plaintext, sizeof(plaintext));
+    } else {
+        assert_null(plain);
+    }
+    OPENSSL_clear_free(plain, plain_size);
+    dot2_encrypted_clear(&encrypted);
 }
 
 static enum dot2_status decrypt(const struct recipient *recipient, bool by_cert,
@@ -88,6 +135,7 @@ static enum dot2_status decrypt(const struct recipient *recipient, bool by_cert,
         assert_null(plain);
         assert_int_equal(plain_size, 0);
     }
+    decrypt_kept(recipient, by_cert, octets, size, status);
     return status;
 }
 
@@ -105,8 +153,6 @@ static size_t encrypt(const struct recipient *recipient, bool to_cert, uint8_t *
         fail_msg("%s: %s", dot2_status_name(status), error.detail);
     return size;
 }
-
-static const struct recipient *const recipients[] = {&ra[0], &ra[1], &in_token};
 
 /* 03 82 01 01, 82 (cert) or 84 (rek), recipientId, 80|81, 82|83 V, C, T, 80, nonce, length. */
 static void has_the_layout_of_the_type(void **state)
@@ -456,6 +502,7 @@ static void a_key_can_be_checked_before_there_is_a_message(void **state)
 struct work {
     const uint8_t *octets;
     size_t size;
+    dot2_decrypter *decrypter; /* of all threads */
     int failures;
 };
 
@@ -466,12 +513,20 @@ static void *worker(void *arg)
     for (int i = 0; i < 40; i++) {
         uint8_t *plain = NULL, *mine = NULL;
         size_t size = 0, mine_size = 0;
+        struct dot2_encrypted encrypted;
 
         if (dot2_decrypt(fixture.crypto, in_token.key, in_token.cert, work->octets, work->size,
                          &plain, &size, NULL) != DOT2_OK ||
             size != sizeof(plaintext) || memcmp(plain, plaintext, size) != 0)
             work->failures++;
         OPENSSL_clear_free(plain, size);
+        plain = NULL;
+        if (dot2_encrypted_parse(work->octets, work->size, &encrypted, NULL) != DOT2_OK ||
+            dot2_decrypter_decrypt(work->decrypter, &encrypted, &plain, &size, NULL) != DOT2_OK ||
+            size != sizeof(plaintext) || memcmp(plain, plaintext, size) != 0)
+            work->failures++;
+        OPENSSL_clear_free(plain, size);
+        dot2_encrypted_clear(&encrypted);
         if (dot2_encrypt_to_cert(fixture.crypto, ra[i % 2].cert, plaintext, sizeof(plaintext),
                                  &mine, &mine_size, NULL) != DOT2_OK ||
             dot2_decrypt(fixture.crypto, ra[i % 2].key, ra[i % 2].cert, mine, mine_size, &plain,
@@ -490,9 +545,13 @@ static void by_many_threads(void **state)
     pthread_t threads[8];
     uint8_t *octets = NULL;
     size_t size = encrypt(&in_token, true, &octets);
+    dot2_decrypter *decrypter = NULL;
 
     (void)state;
+    assert_int_equal(
+        dot2_decrypter_new(fixture.crypto, in_token.key, in_token.cert, &decrypter, NULL), DOT2_OK);
     for (size_t i = 0; i < 8; i++) {
+        work[i].decrypter = decrypter;
         work[i].octets = octets;
         work[i].size = size;
         assert_int_equal(pthread_create(&threads[i], NULL, worker, &work[i]), 0);
@@ -501,6 +560,7 @@ static void by_many_threads(void **state)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
         assert_int_equal(work[i].failures, 0);
     }
+    dot2_decrypter_free(decrypter);
     OPENSSL_free(octets);
 }
 
@@ -609,6 +669,8 @@ static void without_the_provider_there_is_an_error(void **state)
     uint8_t *octets = NULL, *plain = NULL, *right = NULL;
     size_t size = 0, plain_size = 0;
     struct dot2_error error = {0};
+    struct dot2_encrypted encrypted;
+    dot2_decrypter *decrypter = NULL;
 
     (void)state;
     fixture_open(&other);
@@ -616,10 +678,21 @@ static void without_the_provider_there_is_an_error(void **state)
     assert_int_equal(
         dot2_encrypt_to_key(other.crypto, key, plaintext, sizeof(plaintext), &right, &size, &error),
         DOT2_OK);
+    assert_int_equal(dot2_decrypter_new(other.crypto, key, NULL, &decrypter, &error), DOT2_OK);
+    assert_int_equal(dot2_encrypted_parse(right, size, &encrypted, &error), DOT2_OK);
+    assert_int_equal(dot2_decrypter_decrypt(decrypter, &encrypted, &plain, &plain_size, &error),
+                     DOT2_OK);
+    OPENSSL_clear_free(plain, plain_size);
     EVP_PKEY_free(key);
     key = fixture_key(&other, DOT2_CURVE_P256);
     assert_int_equal(OSSL_PROVIDER_unload(other.dot2hsm), 1);
     other.dot2hsm = NULL;
+    /* Not with what is kept from before either. */
+    assert_int_equal(dot2_decrypter_decrypt(decrypter, &encrypted, &plain, &plain_size, &error),
+                     DOT2_E_PROVIDER);
+    assert_null(plain);
+    dot2_decrypter_free(decrypter);
+    dot2_encrypted_clear(&encrypted);
     assert_int_equal(
         dot2_decrypt(other.crypto, key, NULL, right, size, &plain, &plain_size, &error),
         DOT2_E_PROVIDER);

@@ -175,7 +175,7 @@ static void check_allowed(const struct input *in, bool secured, const struct sen
                           const struct ra_decision *decision)
 {
     const dot2_cert *device = (in->bits & IMPLICIT) != 0 ? w.pki.implicit : w.pki.rse;
-    const struct scms_ra_key ra = {w.ra, w.decrypt};
+    const struct scms_ra_key ra = {.cert = w.ra, .key = w.decrypt};
     struct scms_signed_request request;
     uint8_t *octets = NULL;
     size_t size = 0;

@@ -116,10 +116,13 @@ static int set_up(void **state)
     return 0;
 }
 
+static void forget_kept(void);
+
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
 
+    forget_kept();
     for (size_t i = 0; i < PUBLISHED; i++) {
         EVP_PKEY_free(fixture->software[i]);
         EVP_PKEY_free(fixture->token[i]);
@@ -164,6 +167,45 @@ static bool encrypts(struct fixture *fixture, EVP_PKEY *key, const uint8_t *p1, 
     return ok;
 }
 
+/* A context that decrypts for as long as the test asks for the same key and P1. */
+static struct {
+    EVP_PKEY *key;
+    uint8_t p1[32];
+    EVP_PKEY_CTX *ctx;
+} kept;
+
+static void forget_kept(void)
+{
+    EVP_PKEY_CTX_free(kept.ctx);
+    EVP_PKEY_free(kept.key);
+    memset(&kept, 0, sizeof(kept));
+}
+
+/* Whatever it has decrypted or refused before, it answers as a fresh one did. */
+static void decrypts_kept(struct fixture *fixture, EVP_PKEY *key, const uint8_t *p1,
+                          const uint8_t *in, size_t in_size, bool expected,
+                          const uint8_t expected_out[16], int expected_refused)
+{
+    uint8_t out[16];
+    size_t size = 16;
+    int refused = -1;
+    OSSL_PARAM get[] = {OSSL_PARAM_construct_int("ecies-refused", &refused), OSSL_PARAM_END};
+
+    if (kept.ctx == NULL || kept.key != key || memcmp(kept.p1, p1, 32) != 0) {
+        forget_kept();
+        kept.ctx = start(fixture, key, true, p1, 32);
+        assert_non_null(kept.ctx);
+        assert_int_equal(EVP_PKEY_up_ref(key), 1);
+        kept.key = key;
+        memcpy(kept.p1, p1, 32);
+    }
+    assert_int_equal(EVP_PKEY_decrypt(kept.ctx, out, &size, in, in_size) == 1, expected);
+    if (expected)
+        assert_memory_equal(out, expected_out, 16);
+    assert_int_equal(EVP_PKEY_CTX_get_params(kept.ctx, get), 1);
+    assert_int_equal(refused, expected_refused);
+}
+
 /* refused gets "ecies-refused" of the context. */
 static bool decrypts(struct fixture *fixture, EVP_PKEY *key, const uint8_t *p1, const uint8_t *in,
                      size_t in_size, uint8_t out[16], int *refused)
@@ -187,6 +229,7 @@ static bool decrypts(struct fixture *fixture, EVP_PKEY *key, const uint8_t *p1, 
     if (refused != NULL)
         *refused = flag;
     EVP_PKEY_CTX_free(ctx);
+    decrypts_kept(fixture, key, p1, in, in_size, ok, out, flag);
     return ok;
 }
 

@@ -78,7 +78,10 @@ static void kdf2_gives_the_published_keys(void **state)
 
 static void mac1_gives_the_published_tags(void **state)
 {
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+
     (void)state;
+    assert_non_null(hmac);
     for (size_t i = 0; i < sizeof(mac1) / sizeof(mac1[0]); i++) {
         uint8_t key[64], message[64], tag[16], out[17];
         size_t key_size = from_hex(mac1[i].key, key, sizeof(key));
@@ -86,13 +89,14 @@ static void mac1_gives_the_published_tags(void **state)
 
         assert_int_equal(from_hex(mac1[i].tag, tag, sizeof(tag)), 16);
         out[16] = 0x5a;
-        assert_int_equal(prov_ecies_mac1(NULL, key, key_size, message, size, out), 1);
+        assert_int_equal(prov_ecies_mac1(hmac, key, key_size, message, size, out), 1);
         assert_memory_equal(out, tag, 16);
         assert_int_equal(out[16], 0x5a);
         message[0] ^= 1;
-        assert_int_equal(prov_ecies_mac1(NULL, key, key_size, message, size, out), 1);
+        assert_int_equal(prov_ecies_mac1(hmac, key, key_size, message, size, out), 1);
         assert_memory_not_equal(out, tag, 16);
     }
+    EVP_MAC_free(hmac);
 }
 
 int main(void)

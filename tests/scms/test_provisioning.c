@@ -279,8 +279,8 @@ static size_t signed_request(uint8_t **octets)
 static enum dot2_status open(const uint8_t *octets, size_t size, const uint8_t *expected,
                              size_t expected_size, size_t *used)
 {
-    const struct scms_ra_key keys[] = {{ra[0], ra_decryption_key[0]},
-                                       {ra[1], ra_decryption_key[1]}};
+    const struct scms_ra_key keys[] = {{.cert = ra[0], .key = ra_decryption_key[0]},
+                                       {.cert = ra[1], .key = ra_decryption_key[1]}};
     uint8_t *request = NULL;
     size_t request_size = 0;
     enum dot2_status status =

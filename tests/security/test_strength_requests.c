@@ -200,7 +200,7 @@ static bool accepts_enrollment(void *arg, const uint8_t *octets, size_t size)
 
 static bool accepts_secured(void *arg, const uint8_t *octets, size_t size)
 {
-    const struct scms_ra_key ra = {world.authority, world.response_key};
+    const struct scms_ra_key ra = {.cert = world.authority, .key = world.response_key};
     uint8_t *request = NULL;
     size_t request_size = 0;
     bool accepted = scms_secured_open(world.f.crypto, &ra, 1, octets, size, &request, &request_size,
