@@ -12,6 +12,7 @@
 
 #include <event2/keyvalq_struct.h>
 #include <openssl/crypto.h>
+#include <openssl/ssl3.h>
 
 #define UNSUPPORTED_TYPE 415
 #define CHUNK 65536 /* octets of a file on their way at a time, for each connection */
@@ -189,6 +190,19 @@ void ra_refuse_decision(struct ra_conn *conn, const struct ra_decision *decision
 
 /* ---- octets ---- */
 
+/*
+ * Head and octets that are short enough for one TLS record become one: each piece in a buffer of
+ * its own would be a record, and a call of write(), of its own.
+ */
+static void join_head(struct ra_conn *conn)
+{
+    struct evbuffer *output = bufferevent_get_output(conn->bev);
+
+    if (evbuffer_get_length(output) <= SSL3_RT_MAX_PLAIN_LENGTH)
+        (void)evbuffer_pullup(output, -1); /* works without it */
+}
+
+/* evcon is NULL the first time, behind the head. */
 static void send_more(struct evhttp_connection *evcon, void *arg)
 {
     struct ra_conn *conn = arg;
@@ -198,7 +212,6 @@ static void send_more(struct evhttp_connection *evcon, void *arg)
     size_t want = answer->left < CHUNK ? (size_t)answer->left : CHUNK;
     ssize_t n;
 
-    (void)evcon;
     if (conn->state == RA_CONN_DEAD)
         return;
     if (answer->left == 0) {
@@ -227,6 +240,8 @@ static void send_more(struct evhttp_connection *evcon, void *arg)
     answer->sent += (uint64_t)n;
     answer->left -= (uint64_t)n;
     evhttp_send_reply_chunk_with_cb(answer->request, buffer, send_more, conn);
+    if (evcon == NULL)
+        join_head(conn);
 out:
     if (buffer != NULL)
         evbuffer_free(buffer);

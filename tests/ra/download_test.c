@@ -90,6 +90,34 @@ static void whole(void **state)
     response_clear(&response);
 }
 
+/* A short file comes with its head: one record, one call. */
+static void one_record(void **state)
+{
+    struct served *served = *state;
+    uint32_t now = 0;
+    char *header;
+    char request[4096], answer[16384 + 1];
+    struct client *client = client_open(served, NULL);
+    const char *octets;
+    int size;
+
+    assert_int_equal(dot2_time32_now(&now), DOT2_OK);
+    header = lab_request(served->lab, &served->lab->device, now, NAME);
+    snprintf(request, sizeof request,
+             "GET " APPLICATION " HTTP/1.1\r\nHost: ra\r\nDownload-Req: %s\r\n\r\n", header);
+    for (int i = 0; i < 2; i++) { /* and the next one on the same connection, too */
+        client_say(client, request);
+        size = SSL_read(client->ssl, answer, sizeof answer - 1);
+        assert_true(size > SIZE);
+        answer[size] = '\0';
+        octets = strstr(answer, "\r\n\r\n");
+        assert_non_null(octets);
+        assert_int_equal(answer + size - (octets + 4), SIZE);
+    }
+    client_close(client);
+    OPENSSL_free(header);
+}
+
 static void implicit_certificate(void **state)
 {
     struct served *served = *state;
@@ -629,6 +657,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_record, setup, teardown),
         cmocka_unit_test_setup_teardown(implicit_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(services, setup, teardown),
         cmocka_unit_test_setup_teardown(ranges, setup, teardown),
