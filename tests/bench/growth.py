@@ -63,9 +63,8 @@ class Pg:
         self.store, self.database = database.store, database
 
     def fill(self, table, have, count):
-        self.database.sql((PG_BLACKLIST_SQL if table == "blacklist" else PG_REQUEST_SQL) % (have + 1, count))
-        self.database.sql("ANALYZE dot2hsm." + table)
-        self.database.sql("CHECKPOINT")
+        insert = PG_BLACKLIST_SQL if table == "blacklist" else PG_REQUEST_SQL
+        self.database.sql(insert % (have + 1, count), "ANALYZE dot2hsm." + table, "CHECKPOINT")
         time.sleep(0.2)  # until the processes that did it are gone
 
 

@@ -116,8 +116,8 @@ class Postgres:
     def __exit__(self, *_):
         run(tests + "/ra/postgres.sh", "stop", work + "/pg")
 
-    def sql(self, text):
-        run("psql", "-qAtc", text, self.place)
+    def sql(self, *commands):
+        run("psql", "-qAt", *(x for command in commands for x in ("-c", command)), self.place)
 
     def cpu(self):
         """Of the processes that work for clients."""
