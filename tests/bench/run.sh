@@ -2,7 +2,7 @@
 # tests/bench/run.sh provider|codec|ra|server|growth|ee [--smoke] [--json FILE] [--plot FILE]
 #
 # A table of ratios, and the same as JSON rows. Ends with 0 if every target is met, 1 if one is missed, 2 if it could not run.
-# --smoke: each step once, very short, whatever the targets say.
+# --smoke: each step once, very short, whatever the targets say; growth without PostgreSQL.
 # --plot: where growth draws its curves; docs/growth.svg.
 # BUILD_DIR (default: build/release) has the programs.
 set -euo pipefail

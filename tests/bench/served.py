@@ -117,7 +117,7 @@ class Postgres:
         run(tests + "/ra/postgres.sh", "stop", work + "/pg")
 
     def sql(self, *commands):
-        run("psql", "-qAt", *(x for command in commands for x in ("-c", command)), self.place)
+        run("psql", "-qAtX", *(x for command in commands for x in ("-c", command)), self.place)
 
     def cpu(self):
         """Of the processes that work for clients."""

@@ -34,11 +34,10 @@ elif sys.argv[1] == "server":
     assert ("posts durable postgresql", 2) in rows
 elif sys.argv[1] == "growth":
     for name in ("connections: download 1 to 50", "connections: new one 1 to 50",
-                 "blacklist download: SQLite 0 to 1000", "blacklist download: PostgreSQL 0 to 1000",
-                 "requests POST: SQLite 100 to 1000", "requests POST: PostgreSQL 100 to 1000"):
+                 "blacklist download: SQLite 0 to 1000", "requests POST: SQLite 100 to 1000"):
         assert rows["growth " + name, 1]["target"] == 0.5
     drawing = xml.dom.minidom.parse(sys.argv[3])
-    assert [x.getAttribute("points").count(",") for x in drawing.getElementsByTagName("polyline")] == [2] * 6
+    assert [x.getAttribute("points").count(",") for x in drawing.getElementsByTagName("polyline")] == [2] * 4
 elif sys.argv[1] == "ee":
     for part in "wall", "CPU", "peak RSS":
         for name in ("download, key in a file", "download, key in SoftHSM", "start openssl list -providers",
