@@ -18,6 +18,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int log_fd = STDERR_FILENO;
 static const char *log_path; /* NULL = not a file */
 static bool to_syslog, as_json;
+static unsigned long lost; /* lines that could not be written since one that could; under lock */
+static bool torn;          /* the last line of the file has no end; under lock */
 
 static int file_open(const char *path)
 {
@@ -73,39 +75,81 @@ void ra_app_log_close(void)
     to_syslog = false;
 }
 
-void ra_app_log(void *arg, int priority, const char *line)
+#define LINE_MAX_SIZE 8192 /* JSON writes one octet as six at most */
+
+static size_t line_make(int priority, const char *line, char text[LINE_MAX_SIZE])
 {
     static const char *const names[] = {"emerg",   "alert",  "crit", "error",
                                         "warning", "notice", "info", "debug"};
-    char text[8192], when[64]; /* JSON writes one octet as six at most */
     struct timespec now;
     struct tm tm;
-    ssize_t written;
+    char when[64];
     size_t n;
 
-    (void)arg;
-    if (priority >= LOG_DEBUG)
-        return;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     n = strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(when + n, sizeof when - n, ".%03ldZ", now.tv_nsec / 1000000);
     if (as_json)
-        (void)ra_app_log_json(when, names[priority & 7], line, text, sizeof text - 1);
-    else if (to_syslog)
-        snprintf(text, sizeof text - 1, "%s", line);
+        (void)ra_app_log_json(when, names[priority & 7], line, text, LINE_MAX_SIZE - 1);
     else
-        snprintf(text, sizeof text - 1, "%s level=%s %s", when, names[priority & 7], line);
-    if (to_syslog) {
-        syslog(priority, "%s", text);
-        return;
-    }
+        snprintf(text, LINE_MAX_SIZE - 1, "%s level=%s %s", when, names[priority & 7], line);
     n = strlen(text);
     text[n++] = '\n';
+    return n;
+}
+
+/* Whether all of it was written; the disk may be full. The rest of a line is not tried again. */
+static bool put(const char *text, size_t n)
+{
+    ssize_t written = write(log_fd, text, n);
+
+    if (written == (ssize_t)n)
+        return true;
+    torn = torn || written > 0;
+    lost++;
+    return false;
+}
+
+/* Before the first line that can be written again: how many could not. */
+static void put_lost(void)
+{
+    char text[LINE_MAX_SIZE], line[64];
+    unsigned long before = lost;
+
+    if (torn && write(log_fd, "\n", 1) != 1)
+        return;
+    torn = false;
+    snprintf(line, sizeof line, "event=log_lost lines=%lu", before);
+    if (put(text, line_make(LOG_ERR, line, text)))
+        lost = 0;
+    else
+        lost = before;
+}
+
+void ra_app_log(void *arg, int priority, const char *line)
+{
+    char text[LINE_MAX_SIZE];
+    size_t n;
+
+    (void)arg;
+    if (priority >= LOG_DEBUG)
+        return;
+    if (to_syslog) {
+        if (as_json) {
+            n = line_make(priority, line, text);
+            line = text;
+            text[n - 1] = '\0';
+        }
+        syslog(priority, "%s", line);
+        return;
+    }
+    n = line_make(priority, line, text);
     pthread_mutex_lock(&lock);
-    written = write(log_fd, text, n);
+    if (lost > 0)
+        put_lost();
+    put(text, n);
     pthread_mutex_unlock(&lock);
-    (void)written; /* a log that cannot be written has nowhere to be said */
 }
 
 void ra_app_say_text(int priority, const char *line, const char *key, const char *value)

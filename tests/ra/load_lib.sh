@@ -38,10 +38,10 @@ sql() {
     fi
 }
 
-# load_start PORT-FILE THREADS: devices at work
+# load_start PORT-FILE THREADS [away]: devices at work
 load_start() {
     : >"$work/answers"
-    "$tools/ra_load" "$lab" "$1" "$work/answers" "$2" 2>"$work/load.log" &
+    "$tools/ra_load" "$lab" "$1" "$work/answers" "${@:2}" 2>"$work/load.log" &
     load=$!
     pids+=("$load")
 }

@@ -2,11 +2,13 @@
  * ra_load.c: devices that ask an RA for application certificates without a pause, and go on when it
  * is gone: the same body is sent again until there is an answer.
  *
- *   ra_load LAB PORT-FILE LOG THREADS
+ *   ra_load LAB PORT-FILE LOG THREADS [away]
  *
  * LAB is a directory of dot2hsm lab init; the port is read anew for each try. Ends on SIGTERM, when
- * every body has its answer, after it has sent some of them once more. A line of LOG is a letter
- * and the SHA-256 of a body:
+ * every body has its answer, after it has sent some of them once more. With "away", the store may
+ * be away: a refusal for that is no answer.
+ *
+ * A line of LOG is a letter and the SHA-256 of a body:
  *   A   acknowledged, by an ack that verifies
  *   D   refused as a duplicate, after a try without an answer: accepted by that try
  *   X   anything else, with a reason
@@ -38,6 +40,7 @@ static EVP_PKEY *device_key;
 static char tls_root[512];
 static const char *port_file;
 static int log_fd = -1;
+static bool store_may_be_away;
 static atomic_int stop; /* set by a signal, read by all threads */
 
 struct body {
@@ -214,7 +217,8 @@ static void deliver(dot2_trust *trust, struct body *body, bool known)
             return;
         }
         /* An answer of which the end is missing is none. */
-        if (error.http_status != 0 && status != EE_E_UNREACHABLE) {
+        if (error.http_status != 0 && status != EE_E_UNREACHABLE &&
+            !(store_may_be_away && error.scms_code == SCMS_RA_AUTHENTICATION_FAILED)) {
             char reason[300];
 
             snprintf(reason, sizeof reason, "status %ld, code %d: %s", error.http_status,
@@ -271,12 +275,13 @@ int main(int argc, char **argv)
     struct dot2_error error = {0};
     OSSL_PROVIDER *ours, *base;
     pthread_t threads[16];
-    int count = argc == 5 ? atoi(argv[4]) : 0;
+    int count = argc == 5 || argc == 6 ? atoi(argv[4]) : 0;
 
     if (count < 1 || count > 16) {
-        fprintf(stderr, "usage: ra_load LAB PORT-FILE LOG THREADS\n");
+        fprintf(stderr, "usage: ra_load LAB PORT-FILE LOG THREADS [away]\n");
         return 2;
     }
+    store_may_be_away = argc == 6 && strcmp(argv[5], "away") == 0;
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     libctx = OSSL_LIB_CTX_new();

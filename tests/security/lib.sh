@@ -10,10 +10,11 @@ pids=()
 umask 077
 
 story_end() {
-    local status=$? pid
+    local status=$? pid how=TERM
     trap - EXIT
+    [ "$status" -eq 0 ] || how=KILL # who waits for an answer would wait for long
     for pid in "${pids[@]}"; do
-        kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null || true
+        kill -s "$how" -- "-$pid" 2>/dev/null || kill -s "$how" "$pid" 2>/dev/null || true
     done
     wait 2>/dev/null || true
     if [ "$status" -ne 0 ]; then
