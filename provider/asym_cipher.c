@@ -116,7 +116,7 @@ static int asym_cipher_encrypt_init(void *vctx, void *vkey, const OSSL_PARAM par
 {
     struct prov_key *key = vkey;
 
-    if (key == NULL || key->software == NULL || !key->has_public) {
+    if (key == NULL || !prov_key_is_there(key) || !key->has_public) {
         PROV_RAISE(PROV_R_NO_PUBLIC_KEY, "ECIES encrypts to one");
         return 0;
     }
@@ -127,7 +127,7 @@ static int asym_cipher_decrypt_init(void *vctx, void *vkey, const OSSL_PARAM par
 {
     struct prov_key *key = vkey;
 
-    if (key == NULL || key->software == NULL || !key->has_private) {
+    if (key == NULL || !prov_key_is_there(key) || !key->has_private) {
         PROV_RAISE(PROV_R_NO_PRIVATE_KEY, "ECIES decrypts with one");
         return 0;
     }
@@ -142,14 +142,19 @@ static int asym_cipher_decrypt_init(void *vctx, void *vkey, const OSSL_PARAM par
 
 /* ---- ECDH ---- */
 
-/* x(d * peer), both software keys. The peer's point was checked to be on the curve. */
+/*
+ * x(d * peer), both software keys (NULL: it was raised why). The peer's point was checked to be on
+ * the curve.
+ */
 static int derive_in_software(struct prov_ctx *provider, EVP_PKEY_CTX **ecdh, EVP_PKEY *own,
                               EVP_PKEY *peer, uint8_t secret[COORDINATE])
 {
     size_t size = COORDINATE;
 
+    if (own == NULL || peer == NULL)
+        return 0;
     if (*ecdh == NULL) {
-        *ecdh = prov_delegate_new(provider, own);
+        *ecdh = prov_delegate_of(provider, own);
         if (*ecdh == NULL)
             return 0;
         if (EVP_PKEY_derive_init(*ecdh) <= 0)
@@ -172,7 +177,8 @@ static int derive(struct asym_cipher *ctx, const uint8_t point[POINT], uint8_t s
     size_t size = COORDINATE;
 
     if (ctx->key->token == NULL)
-        return derive_in_software(ctx->provider, &ctx->ecdh, ctx->key->software, ctx->peer, secret);
+        return derive_in_software(ctx->provider, &ctx->ecdh, prov_key_software(ctx->key), ctx->peer,
+                                  secret);
     return p11_key_derive(ctx->key->token, point, POINT, secret, &size) == P11_OK;
 }
 
@@ -221,7 +227,7 @@ static int ready(const struct asym_cipher *ctx, bool decrypt)
 
 static EVP_PKEY *generate_ephemeral(const struct asym_cipher *ctx)
 {
-    EVP_PKEY_CTX *delegate = prov_delegate_new(ctx->provider, NULL);
+    EVP_PKEY_CTX *delegate = prov_delegate_new(ctx->provider);
     EVP_PKEY *key = NULL;
 
     if (delegate == NULL)
@@ -260,7 +266,7 @@ static int asym_cipher_encrypt(void *vctx, unsigned char *out, size_t *out_size,
     }
     ephemeral = generate_ephemeral(ctx);
     if (ephemeral == NULL || !prov_point_octets(ephemeral, point, COORDINATE) ||
-        !derive_in_software(ctx->provider, &ecdh, ephemeral, ctx->key->software, secret) ||
+        !derive_in_software(ctx->provider, &ecdh, ephemeral, prov_key_software(ctx->key), secret) ||
         !derive_keys(ctx, secret, keys))
         goto out;
     c = out + COMPRESSED;
@@ -298,7 +304,7 @@ static EVP_PKEY *make_peer(struct asym_cipher *ctx, uint8_t point[POINT])
         OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, POINT),
         OSSL_PARAM_construct_end(),
     };
-    EVP_PKEY_CTX *delegate = prov_delegate_new(ctx->provider, NULL);
+    EVP_PKEY_CTX *delegate = prov_delegate_new(ctx->provider);
     EVP_PKEY *peer = NULL;
 
     if (delegate == NULL)

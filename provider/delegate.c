@@ -25,17 +25,33 @@ void prov_delegate_missing(struct prov_ctx *ctx)
     EVP_KEYMGMT_free(keymgmt);
 }
 
-EVP_PKEY_CTX *prov_delegate_new(struct prov_ctx *ctx, EVP_PKEY *key)
+EVP_PKEY_CTX *prov_delegate_new(struct prov_ctx *ctx)
 {
     EVP_PKEY_CTX *delegate = NULL;
 
     ERR_set_mark();
-    if (key != NULL)
-        delegate = EVP_PKEY_CTX_new_from_pkey(ctx->libctx, key, PROV_DELEGATE_PROPERTIES);
-    else
-        delegate = EVP_PKEY_CTX_new_from_name(ctx->libctx, "EC", PROV_DELEGATE_PROPERTIES);
+    delegate = EVP_PKEY_CTX_new_from_name(ctx->libctx, "EC", PROV_DELEGATE_PROPERTIES);
     ERR_pop_to_mark();
     if (delegate == NULL)
         prov_delegate_missing(ctx);
     return delegate;
+}
+
+EVP_PKEY_CTX *prov_delegate_of(struct prov_ctx *ctx, EVP_PKEY *software)
+{
+    EVP_PKEY_CTX *delegate = NULL;
+
+    ERR_set_mark();
+    delegate = EVP_PKEY_CTX_new_from_pkey(ctx->libctx, software, PROV_DELEGATE_PROPERTIES);
+    ERR_pop_to_mark();
+    if (delegate == NULL)
+        prov_delegate_missing(ctx);
+    return delegate;
+}
+
+EVP_PKEY_CTX *prov_delegate_of_key(const struct prov_key *key)
+{
+    EVP_PKEY *software = prov_key_software(key);
+
+    return software != NULL ? prov_delegate_of(key->provider, software) : NULL;
 }

@@ -112,53 +112,59 @@ static int encoder_private_does_selection(void *vctx, int selection)
     return (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
 }
 
-static int write_text(BIO *out, const struct prov_key *key, int selection)
+static int write_text(BIO *out, const struct prov_key *key, EVP_PKEY *software, int selection)
 {
     bool private = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
 
     if (private && key->token != NULL) {
         return BIO_printf(out, "Private-Key: in a PKCS#11 token\nURI: %s\n",
                           p11_key_uri(key->token)) > 0 &&
-               EVP_PKEY_print_public(out, key->software, 0, NULL) > 0;
+               EVP_PKEY_print_public(out, software, 0, NULL) > 0;
     }
     if (private)
-        return EVP_PKEY_print_private(out, key->software, 0, NULL) > 0;
+        return EVP_PKEY_print_private(out, software, 0, NULL) > 0;
     if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0)
-        return EVP_PKEY_print_public(out, key->software, 0, NULL) > 0;
-    return EVP_PKEY_print_params(out, key->software, 0, NULL) > 0;
+        return EVP_PKEY_print_public(out, software, 0, NULL) > 0;
+    return EVP_PKEY_print_params(out, software, 0, NULL) > 0;
 }
 
-static int write_der(BIO *out, const struct prov_key *key, int selection)
+static int write_der(BIO *out, const struct prov_key *key, EVP_PKEY *software, int selection)
 {
+    (void)key;
     (void)selection;
-    return i2d_PUBKEY_bio(out, key->software) > 0;
+    return i2d_PUBKEY_bio(out, software) > 0;
 }
 
-static int write_pem(BIO *out, const struct prov_key *key, int selection)
+static int write_pem(BIO *out, const struct prov_key *key, EVP_PKEY *software, int selection)
 {
+    (void)key;
     (void)selection;
-    return PEM_write_bio_PUBKEY(out, key->software) > 0;
+    return PEM_write_bio_PUBKEY(out, software) > 0;
 }
 
 /* abstract is a key given as parameters, which libcrypto offers only to those who import. */
 static int encode(const struct encoder *ctx, OSSL_CORE_BIO *core_out, const void *vkey,
                   const OSSL_PARAM abstract[], int selection,
-                  int (*write)(BIO *, const struct prov_key *, int))
+                  int (*write)(BIO *, const struct prov_key *, EVP_PKEY *, int))
 {
     const struct prov_key *key = vkey;
+    EVP_PKEY *software = NULL;
     BIO *out = NULL;
     int ok = 0;
 
-    if (abstract != NULL || key == NULL || key->software == NULL) {
+    if (abstract != NULL || key == NULL) {
         PROV_RAISE(PROV_R_NO_KEY, "no key object of this provider to encode");
         return 0;
     }
+    software = prov_key_software(key);
+    if (software == NULL)
+        return 0;
     out = BIO_new_from_core_bio(ctx->provider->bios, core_out);
     if (out == NULL) {
         PROV_RAISE(PROV_R_MEMORY, NULL);
         return 0;
     }
-    ok = write(out, key, selection);
+    ok = write(out, key, software, selection);
     if (!ok)
         PROV_RAISE(PROV_R_DELEGATE, "the key cannot be encoded");
     BIO_free(out);
@@ -213,7 +219,7 @@ static int write_software(const struct encoder *ctx, BIO *out, const struct prov
                           int selection, OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_arg)
 {
     OSSL_ENCODER_CTX *other = OSSL_ENCODER_CTX_new_for_pkey(
-        key->software, selection, "PEM", ctx->structure, PROV_DELEGATE_PROPERTIES);
+        prov_key_software(key), selection, "PEM", ctx->structure, PROV_DELEGATE_PROPERTIES);
     int ok = other != NULL &&
              (ctx->cipher[0] == '\0' ||
               OSSL_ENCODER_CTX_set_cipher(other, ctx->cipher, PROV_DELEGATE_PROPERTIES)) &&

@@ -43,6 +43,12 @@ int prov_der_from_p1363(const uint8_t *raw, size_t size, uint8_t *der, size_t *d
     return 1;
 }
 
+size_t prov_der_max_size(const struct prov_curve *curve)
+{
+    /* SEQUENCE and two INTEGERs of a coordinate and a sign octet, all lengths below 128. */
+    return 2 + 2 * (2 + 1 + curve->size);
+}
+
 int prov_p1363_from_der(const uint8_t *der, size_t der_size, uint8_t *raw, size_t size)
 {
     const unsigned char *cursor = der;

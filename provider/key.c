@@ -51,49 +51,93 @@ int prov_key_set_software(struct prov_key *key, EVP_PKEY *software, bool has_pub
     return 1;
 }
 
-int prov_key_set_point(struct prov_key *key, enum p11_curve curve, const uint8_t *point,
-                       size_t size)
+/* A public key of the delegate; NULL if there is no delegate, or it does not like the point. */
+static EVP_PKEY *public_key(struct prov_ctx *provider, enum p11_curve curve, const uint8_t *point,
+                            size_t size)
 {
     const char *name = p11_curve_name(curve);
-    EVP_PKEY_CTX *delegate = NULL;
+    EVP_PKEY_CTX *delegate = prov_delegate_new(provider);
     EVP_PKEY *software = NULL;
-    OSSL_PARAM params[3];
-    int ok = 0;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)name, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)point, size),
+        OSSL_PARAM_construct_end(),
+    };
 
-    if (name == NULL || point == NULL) {
-        PROV_RAISE(PROV_R_CURVE, "not an EC key on a supported curve, or without a public key");
-        return 0;
-    }
-    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)name, 0);
-    params[1] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)point, size);
-    params[2] = OSSL_PARAM_construct_end();
-    delegate = prov_delegate_new(key->provider, NULL);
     if (delegate == NULL)
-        return 0;
-    /* This is also the check that the point a token gives is on its curve. */
+        return NULL;
     if (EVP_PKEY_fromdata_init(delegate) <= 0 ||
         EVP_PKEY_fromdata(delegate, &software, EVP_PKEY_PUBLIC_KEY, params) <= 0) {
         PROV_RAISE(PROV_R_DELEGATE, "the token's point is not on %s", name);
-        goto out;
+        software = NULL;
     }
-    ok = prov_key_set_software(key, software, true, false);
-out:
-    if (!ok)
-        EVP_PKEY_free(software);
     EVP_PKEY_CTX_free(delegate);
-    return ok;
+    return software;
+}
+
+static bool check_point(enum p11_curve curve, const uint8_t *point)
+{
+    if (p11_curve_name(curve) != NULL && point != NULL)
+        return true;
+    PROV_RAISE(PROV_R_CURVE, "not an EC key on a supported curve, or without a public key");
+    return false;
+}
+
+int prov_key_set_point(struct prov_key *key, enum p11_curve curve, const uint8_t *point,
+                       size_t size)
+{
+    EVP_PKEY *software = NULL;
+
+    if (!check_point(curve, point))
+        return 0;
+    software = public_key(key->provider, curve, point, size);
+    return software != NULL && prov_key_set_software(key, software, true, false);
 }
 
 int prov_key_set_token(struct prov_key *key, p11_key *token)
 {
     size_t size = 0;
-    const uint8_t *point = p11_key_point(token, &size);
+    enum p11_curve curve = p11_key_curve(token);
 
-    if (!prov_key_set_point(key, p11_key_curve(token), point, size))
+    if (!check_point(curve, p11_key_point(token, &size)))
         return 0;
+    key->curve = prov_curve_find(p11_curve_name(curve));
     key->token = token;
+    key->has_public = true;
     key->has_private = true;
     return 1;
+}
+
+bool prov_key_is_there(const struct prov_key *key)
+{
+    return key->token != NULL || key->software != NULL;
+}
+
+/*
+ * Signing alone, as the program does that signs once and ends, needs no public half. Two threads
+ * may make it at once: one of them wins.
+ */
+EVP_PKEY *prov_key_software(const struct prov_key *key)
+{
+    EVP_PKEY **place = (EVP_PKEY **)&key->software;
+    EVP_PKEY *software = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    EVP_PKEY *before = NULL;
+    const uint8_t *point = NULL;
+    size_t size = 0;
+
+    if (software != NULL)
+        return software;
+    if (key->token == NULL) {
+        PROV_RAISE(PROV_R_NO_KEY, "the key object is empty");
+        return NULL;
+    }
+    point = p11_key_point(key->token, &size);
+    software = public_key(key->provider, p11_key_curve(key->token), point, size);
+    if (software == NULL || __atomic_compare_exchange_n(place, &before, software, false,
+                                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return software;
+    EVP_PKEY_free(software);
+    return before;
 }
 
 int prov_point_octets(const EVP_PKEY *software, uint8_t *point, size_t coordinate)

@@ -109,7 +109,7 @@ static int keyexch_init(void *vctx, void *vkey, const OSSL_PARAM params[])
     struct keyexch *ctx = vctx;
     struct prov_key *key = vkey;
 
-    if (key == NULL || key->software == NULL || !key->has_private) {
+    if (key == NULL || !prov_key_is_there(key) || !key->has_private) {
         PROV_RAISE(PROV_R_NO_PRIVATE_KEY, "ECDH needs one");
         return 0;
     }
@@ -127,7 +127,7 @@ static int keyexch_init(void *vctx, void *vkey, const OSSL_PARAM params[])
     ctx->delegate = NULL;
     kdf_clear(&ctx->kdf);
     if (key->token == NULL) {
-        ctx->delegate = prov_delegate_new(ctx->provider, key->software);
+        ctx->delegate = prov_delegate_of_key(key);
         if (ctx->delegate == NULL || EVP_PKEY_derive_init(ctx->delegate) <= 0) {
             PROV_RAISE(PROV_R_DELEGATE, "ECDH in software cannot be started");
             return 0;
@@ -140,22 +140,27 @@ static int keyexch_set_peer(void *vctx, void *vpeer)
 {
     struct keyexch *ctx = vctx;
     struct prov_key *peer = vpeer;
+    EVP_PKEY *own = NULL, *theirs = NULL;
 
-    if (ctx->key == NULL || peer == NULL || peer->software == NULL || !peer->has_public) {
+    if (ctx->key == NULL || peer == NULL || !prov_key_is_there(peer) || !peer->has_public) {
         PROV_RAISE(PROV_R_PEER, "no public key of the peer, or no key of ours");
         return 0;
     }
-    if (EVP_PKEY_parameters_eq(ctx->key->software, peer->software) != 1) {
+    own = prov_key_software(ctx->key);
+    theirs = prov_key_software(peer);
+    if (own == NULL || theirs == NULL)
+        return 0;
+    if (EVP_PKEY_parameters_eq(own, theirs) != 1) {
         PROV_RAISE(PROV_R_PEER, "it is on another curve");
         return 0;
     }
     if (ctx->delegate != NULL) {
-        if (EVP_PKEY_derive_set_peer(ctx->delegate, peer->software) > 0)
+        if (EVP_PKEY_derive_set_peer(ctx->delegate, theirs) > 0)
             return 1;
         PROV_RAISE(PROV_R_PEER, "refused by the provider that does the software work");
         return 0;
     }
-    ctx->has_peer = prov_point_octets(peer->software, ctx->point, ctx->key->curve->size) == 1;
+    ctx->has_peer = prov_point_octets(theirs, ctx->point, ctx->key->curve->size) == 1;
     return ctx->has_peer;
 }
 

@@ -50,7 +50,7 @@ static int keymgmt_has(const void *vkey, int selection)
 {
     const struct prov_key *key = vkey;
 
-    if (key == NULL || key->software == NULL)
+    if (key == NULL || !prov_key_is_there(key))
         return 0;
     if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && !key->has_public)
         return 0;
@@ -79,21 +79,26 @@ static int keymgmt_match(const void *vone, const void *vother, int selection)
 {
     const struct prov_key *one = vone;
     const struct prov_key *other = vother;
+    EVP_PKEY *software_one = NULL, *software_other = NULL;
     BIGNUM *d_one = NULL, *d_other = NULL;
     int same = 0;
 
-    if (one->software == NULL || other->software == NULL)
+    if (!prov_key_is_there(one) || !prov_key_is_there(other))
+        return 0;
+    software_one = prov_key_software(one);
+    software_other = prov_key_software(other);
+    if (software_one == NULL || software_other == NULL)
         return 0;
     ERR_set_mark(); /* that two keys differ is an answer, not an error */
-    if (EVP_PKEY_parameters_eq(one->software, other->software) != 1)
+    if (EVP_PKEY_parameters_eq(software_one, software_other) != 1)
         goto out;
     if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
         same = 1;
     } else if (one->has_public && other->has_public) {
-        same = EVP_PKEY_eq(one->software, other->software) == 1;
+        same = EVP_PKEY_eq(software_one, software_other) == 1;
     } else if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0) {
-        same = EVP_PKEY_get_bn_param(one->software, OSSL_PKEY_PARAM_PRIV_KEY, &d_one) &&
-               EVP_PKEY_get_bn_param(other->software, OSSL_PKEY_PARAM_PRIV_KEY, &d_other) &&
+        same = EVP_PKEY_get_bn_param(software_one, OSSL_PKEY_PARAM_PRIV_KEY, &d_one) &&
+               EVP_PKEY_get_bn_param(software_other, OSSL_PKEY_PARAM_PRIV_KEY, &d_other) &&
                same_number(d_one, d_other);
     }
 out:
@@ -114,7 +119,7 @@ static int keymgmt_validate(const void *vkey, int selection, int check_type)
         PROV_RAISE(PROV_R_NO_KEY, "the key has not all parts that are to be checked");
         return 0;
     }
-    delegate = prov_delegate_new(key->provider, key->software);
+    delegate = prov_delegate_of_key(key);
     if (delegate == NULL)
         return 0;
     if ((selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) != 0) {
@@ -154,11 +159,11 @@ static int keymgmt_import(void *vkey, int selection, const OSSL_PARAM params[])
     EVP_PKEY *software = NULL;
     int ok = 0;
 
-    if (key->software != NULL) {
+    if (prov_key_is_there(key)) {
         PROV_RAISE(PROV_R_KEY_NOT_EMPTY, "import into a key that is there already");
         return 0;
     }
-    delegate = prov_delegate_new(key->provider, NULL);
+    delegate = prov_delegate_new(key->provider);
     if (delegate == NULL)
         return 0;
     if (EVP_PKEY_fromdata_init(delegate) <= 0 ||
@@ -185,11 +190,8 @@ out:
 static int keymgmt_export(void *vkey, int selection, OSSL_CALLBACK *callback, void *arg)
 {
     const struct prov_key *key = vkey;
+    EVP_PKEY *software = NULL;
 
-    if (key->software == NULL) {
-        PROV_RAISE(PROV_R_NO_KEY, "the key object is empty");
-        return 0;
-    }
     if (key->token != NULL && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0) {
         /*
          * As a whole: given the public half only, libcrypto would believe that the other provider
@@ -201,23 +203,27 @@ static int keymgmt_export(void *vkey, int selection, OSSL_CALLBACK *callback, vo
         PROV_RAISE(PROV_R_STAYS_IN_TOKEN, NULL);
         return 0;
     }
-    return EVP_PKEY_export(key->software, selection, callback, arg);
+    software = prov_key_software(key);
+    return software != NULL && EVP_PKEY_export(software, selection, callback, arg);
 }
 
 /* The selected parts of a software key as a new one of the delegate. */
 static EVP_PKEY *copy_software(const struct prov_key *key, int selection)
 {
+    EVP_PKEY *software = prov_key_software(key);
     EVP_PKEY_CTX *delegate = NULL;
     EVP_PKEY *copy = NULL;
     OSSL_PARAM *params = NULL;
 
+    if (software == NULL)
+        return NULL;
     if (key->token != NULL)
         selection &= ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY;
     else if ((selection & OSSL_KEYMGMT_SELECT_ALL) == OSSL_KEYMGMT_SELECT_ALL)
-        return EVP_PKEY_dup(key->software);
-    if (!EVP_PKEY_todata(key->software, selection, &params))
+        return EVP_PKEY_dup(software);
+    if (!EVP_PKEY_todata(software, selection, &params))
         goto out;
-    delegate = prov_delegate_new(key->provider, NULL);
+    delegate = prov_delegate_new(key->provider);
     if (delegate == NULL || EVP_PKEY_fromdata_init(delegate) <= 0 ||
         EVP_PKEY_fromdata(delegate, &copy, selection, params) <= 0)
         goto out;
@@ -233,7 +239,7 @@ static void *keymgmt_dup(const void *vkey, int selection)
     struct prov_key *copy = prov_key_new(key->provider);
     EVP_PKEY *software = NULL;
 
-    if (copy == NULL || key->software == NULL)
+    if (copy == NULL || !prov_key_is_there(key))
         return copy;
     software = copy_software(key, selection);
     if (software == NULL ||

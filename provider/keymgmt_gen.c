@@ -30,7 +30,7 @@ void *prov_keymgmt_gen_init(void *vctx, int selection, const OSSL_PARAM params[]
     generation->provider = vctx;
     generation->selection = selection;
     generation->usage = P11_USAGE_SIGN;
-    generation->delegate = prov_delegate_new(generation->provider, NULL);
+    generation->delegate = prov_delegate_new(generation->provider);
     if (generation->delegate == NULL)
         goto err;
     ok = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0
@@ -59,10 +59,10 @@ int prov_keymgmt_gen_set_template(void *vgeneration, void *vtemplate)
 {
     struct generation *generation = vgeneration;
     const struct prov_key *template = vtemplate;
+    EVP_PKEY *software = prov_key_software(template);
     char group[64] = "";
 
-    if (template->software == NULL ||
-        !EVP_PKEY_get_group_name(template->software, group, sizeof(group), NULL) ||
+    if (software == NULL || !EVP_PKEY_get_group_name(software, group, sizeof(group), NULL) ||
         EVP_PKEY_CTX_set_group_name(generation->delegate, group) <= 0) {
         PROV_RAISE(PROV_R_NO_KEY, "the template key has no named group");
         return 0;

@@ -1,4 +1,6 @@
 /* keymgmt_params.c: the parameters of an EC key, which are those of the key beneath. */
+#include <string.h>
+
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
@@ -49,21 +51,44 @@ const OSSL_PARAM *prov_keymgmt_gettable_params(void *vctx)
     return gettable;
 }
 
+/*
+ * What libcrypto asks for of every key that it is given, and answers itself afterwards: for a key
+ * of a token it is in the curve's table. False: something else is asked for, too.
+ */
+static bool get_sizes(const struct prov_key *key, OSSL_PARAM params[], int *ok)
+{
+    *ok = 1;
+    for (OSSL_PARAM *p = params; p->key != NULL; p++) {
+        int octets = (int)key->curve->size;
+
+        if (strcmp(p->key, OSSL_PKEY_PARAM_BITS) == 0)
+            *ok = *ok && OSSL_PARAM_set_int(p, 8 * octets);
+        else if (strcmp(p->key, OSSL_PKEY_PARAM_SECURITY_BITS) == 0)
+            *ok = *ok && OSSL_PARAM_set_int(p, 4 * octets);
+        else if (strcmp(p->key, OSSL_PKEY_PARAM_MAX_SIZE) == 0)
+            *ok = *ok && OSSL_PARAM_set_int(p, (int)prov_der_max_size(key->curve));
+        else
+            return false;
+    }
+    return true;
+}
+
 int prov_keymgmt_get_params(void *vkey, OSSL_PARAM params[])
 {
     const struct prov_key *key = vkey;
+    EVP_PKEY *software = NULL;
     OSSL_PARAM *digest = NULL;
     OSSL_PARAM *uri = NULL;
+    int ok = 0;
 
-    if (key->software == NULL) {
-        PROV_RAISE(PROV_R_NO_KEY, "the key object is empty");
-        return 0;
-    }
+    if (key->token != NULL && get_sizes(key, params, &ok))
+        return ok;
     if (key->token != NULL && OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_PRIV_KEY) != NULL) {
         PROV_RAISE(PROV_R_STAYS_IN_TOKEN, "%s cannot be read", p11_key_uri(key->token));
         return 0;
     }
-    if (!EVP_PKEY_get_params(key->software, params))
+    software = prov_key_software(key);
+    if (software == NULL || !EVP_PKEY_get_params(software, params))
         return 0;
     /* The delegate proposes SHA-256 for every curve; here each curve has its own. */
     digest = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST);
@@ -94,19 +119,17 @@ const OSSL_PARAM *prov_keymgmt_settable_params(void *vctx)
 int prov_keymgmt_set_params(void *vkey, const OSSL_PARAM params[])
 {
     struct prov_key *key = vkey;
+    EVP_PKEY *software = NULL;
     const OSSL_PARAM *point = NULL;
 
-    if (key->software == NULL) {
-        PROV_RAISE(PROV_R_NO_KEY, "the key object is empty");
-        return 0;
-    }
     point = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY);
     if (point != NULL && key->token != NULL) {
         PROV_RAISE(PROV_R_STAYS_IN_TOKEN, "%s: its public key cannot be replaced",
                    p11_key_uri(key->token));
         return 0;
     }
-    if (!EVP_PKEY_set_params(key->software, (OSSL_PARAM *)params))
+    software = prov_key_software(key);
+    if (software == NULL || !EVP_PKEY_set_params(software, (OSSL_PARAM *)params))
         return 0;
     if (point != NULL)
         key->has_public = true;

@@ -3,11 +3,12 @@
  * it.
  *
  * The model. The provider dot2hsm offers EC keys and ECDSA under the property provider=dot2hsm. A
- * key (struct prov_key) is either a software key, or a key in a token. In both cases `software` is
- * an EVP_PKEY of another provider (the delegate: normally "default", always fetched with
- * provider!=dot2hsm): for a software key the whole key, for a token key its public half. So all
- * that needs no private key (parameters, comparison, verification, export of the public key) is
- * the same code for both, and is the delegate's.
+ * key (struct prov_key) is either a software key, or a key in a token. In both cases
+ * prov_key_software() is an EVP_PKEY of another provider (the delegate: normally "default", always
+ * fetched with provider!=dot2hsm): for a software key the whole key, for a token key its public
+ * half, which is made when it is first needed. So all that needs no private key (parameters,
+ * comparison, verification, export of the public key) is the same code for both, and is the
+ * delegate's.
  *
  * The parameters that this provider adds to OpenSSL's own:
  *
@@ -136,11 +137,13 @@ char *prov_options_read(struct p11_config *options, const OSSL_CORE_HANDLE *hand
                         OSSL_FUNC_core_get_params_fn *core_get_params);
 void prov_options_free(struct p11_config *options);
 
-/*
- * A delegate's context for key, or for a new EC key if key is NULL. NULL: an error that tells, by
- * name, if no other provider is active.
- */
-EVP_PKEY_CTX *prov_delegate_new(struct prov_ctx *ctx, EVP_PKEY *key);
+struct prov_key;
+
+/* A delegate's context for a new EC key. NULL: an error tells, by name, if none is active. */
+EVP_PKEY_CTX *prov_delegate_new(struct prov_ctx *ctx);
+/* The same for an EVP_PKEY of the delegate, and for that of a key of ours. */
+EVP_PKEY_CTX *prov_delegate_of(struct prov_ctx *ctx, EVP_PKEY *software);
+EVP_PKEY_CTX *prov_delegate_of_key(const struct prov_key *key);
 /* Raises why there is no delegate: no other provider is active, or what else. */
 void prov_delegate_missing(struct prov_ctx *ctx);
 
@@ -148,8 +151,8 @@ void prov_delegate_missing(struct prov_ctx *ctx);
 
 struct prov_key {
     struct prov_ctx *provider;
-    int references; /* by atomic builtins only */
-    EVP_PKEY *software;
+    int references;                 /* by atomic builtins only */
+    EVP_PKEY *software;             /* the same; prov_key_software() asks for it */
     const struct prov_curve *curve; /* NULL: none yet, or none of the four */
     bool has_public, has_private;
     p11_key *token; /* the private half, if it is in a token */
@@ -158,6 +161,11 @@ struct prov_key {
 struct prov_key *prov_key_new(struct prov_ctx *ctx);
 struct prov_key *prov_key_up_ref(struct prov_key *key);
 void prov_key_free(struct prov_key *key);
+
+/* Whether it is a key yet, of whatever kind. */
+bool prov_key_is_there(const struct prov_key *key);
+/* The delegate's key, which stays the key's. NULL, with an error: there is none to be had. */
+EVP_PKEY *prov_key_software(const struct prov_key *key);
 
 /* Makes the empty key one over software (whose reference it takes on success). */
 int prov_key_set_software(struct prov_key *key, EVP_PKEY *software, bool has_public,
@@ -216,6 +224,8 @@ int prov_statistics_get(struct prov_ctx *ctx, OSSL_PARAM params[]);
 
 /* Ecdsa-Sig-Value from r || s of 2 * size octets. *der_size is the capacity, then the size. */
 int prov_der_from_p1363(const uint8_t *raw, size_t size, uint8_t *der, size_t *der_size);
+/* The most octets that it has with a key on the curve. */
+size_t prov_der_max_size(const struct prov_curve *curve);
 /* The opposite; writes 2 * size octets. */
 int prov_p1363_from_der(const uint8_t *der, size_t der_size, uint8_t *raw, size_t size);
 

@@ -101,7 +101,7 @@ int prov_signature_open_digest(struct prov_signature *ctx)
 
 static int take_key(struct prov_signature *ctx, struct prov_key *key, enum prov_operation operation)
 {
-    if (key->software == NULL || key->curve == NULL) {
+    if (!prov_key_is_there(key) || key->curve == NULL) {
         PROV_RAISE(PROV_R_CURVE, "ECDSA with a key on none of P-256, P-384, brainpoolP256r1, "
                                  "brainpoolP384r1");
         return 0;
@@ -253,10 +253,9 @@ static int signature_digest_update(void *vctx, const unsigned char *data, size_t
 
 static size_t signature_max_size(const struct prov_signature *ctx)
 {
-    /* DER: SEQUENCE and two INTEGERs of a coordinate and a sign octet, all lengths below 128. */
-    size_t size = ctx->key->curve->size;
+    const struct prov_curve *curve = ctx->key->curve;
 
-    return ctx->p1363 ? 2 * size : 2 + 2 * (2 + 1 + size);
+    return ctx->p1363 ? 2 * curve->size : prov_der_max_size(curve);
 }
 
 /* The delegate's context, initialised for the operation. */
@@ -264,7 +263,7 @@ static EVP_PKEY_CTX *delegate_get(struct prov_signature *ctx)
 {
     if (ctx->delegate != NULL)
         return ctx->delegate;
-    ctx->delegate = prov_delegate_new(ctx->provider, ctx->key->software);
+    ctx->delegate = prov_delegate_of_key(ctx->key);
     if (ctx->delegate == NULL)
         return NULL;
     if ((ctx->operation == PROV_OP_SIGN ? EVP_PKEY_sign_init(ctx->delegate)

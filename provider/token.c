@@ -96,7 +96,7 @@ int prov_token_check_pair(struct prov_key *key)
     }
     if (!prov_der_from_p1363(raw, key->curve->size, der, &der_size))
         return 0;
-    delegate = prov_delegate_new(key->provider, key->software);
+    delegate = prov_delegate_of_key(key);
     if (delegate == NULL)
         return 0;
     ok = EVP_PKEY_verify_init(delegate) > 0 &&

@@ -259,6 +259,7 @@ static void token_keys_describe_themselves(void **state)
         assert_string_equal(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key)), "dot2hsm");
         assert_int_equal(EVP_PKEY_get_bits(key), (int)(8 * curve_size(curve_names[i])));
         assert_int_equal(EVP_PKEY_get_size(key), (int)(8 + 2 * curve_size(curve_names[i])));
+        assert_int_equal(EVP_PKEY_get_security_bits(key), (int)(4 * curve_size(curve_names[i])));
         assert_true(EVP_PKEY_get_utf8_string_param(key, "pkcs11_uri", text, sizeof(text), NULL));
         assert_non_null(strstr(text, "token=" LAB_TOKEN));
         assert_null(strstr(text, LAB_PIN));
@@ -453,6 +454,56 @@ static void eight_threads_share_the_keys(void **state)
     }
 }
 
+/* The public half is made when it is first asked for, here by all at the same moment. */
+struct asking {
+    EVP_PKEY *key;
+    pthread_barrier_t *begin;
+    pthread_t thread;
+    uint8_t point[2 * 48 + 1];
+    size_t size;
+};
+
+static void *ask(void *arg)
+{
+    struct asking *own = arg;
+
+    pthread_barrier_wait(own->begin);
+    if (EVP_PKEY_get_octet_string_param(own->key, "pub", own->point, sizeof(own->point),
+                                        &own->size) != 1)
+        own->size = 0;
+    return NULL;
+}
+
+static void threads_ask_for_a_public_half_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asking all[THREADS];
+    pthread_barrier_t begin;
+    uint8_t point[2 * 48 + 1];
+    size_t size = 0;
+
+    assert_int_equal(
+        EVP_PKEY_get_octet_string_param(fixture->keys[0], "pub", point, sizeof(point), &size), 1);
+    pthread_barrier_init(&begin, NULL, THREADS);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        EVP_PKEY *key =
+            lab_load(fixture->world.libctx, lab_uri(curve_names[0]), OSSL_STORE_INFO_PKEY);
+
+        assert_non_null(key);
+        for (size_t i = 0; i < THREADS; i++) {
+            all[i] = (struct asking){.key = key, .begin = &begin};
+            assert_int_equal(pthread_create(&all[i].thread, NULL, ask, &all[i]), 0);
+        }
+        for (size_t i = 0; i < THREADS; i++) {
+            assert_int_equal(pthread_join(all[i].thread, NULL), 0);
+            assert_int_equal(all[i].size, size);
+            assert_memory_equal(all[i].point, point, size);
+        }
+        EVP_PKEY_free(key);
+    }
+    pthread_barrier_destroy(&begin);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +516,7 @@ int main(void)
         cmocka_unit_test(uris_that_name_no_key_or_several_are_errors),
         cmocka_unit_test(public_keys_and_listings),
         cmocka_unit_test(eight_threads_share_the_keys),
+        cmocka_unit_test(threads_ask_for_a_public_half_at_once),
     };
 
     return cmocka_run_group_tests_name("provider/token", tests, set_up, tear_down);
