@@ -215,6 +215,48 @@ static void many_rows(void **state)
     assert_int_equal(count, 20000);
 }
 
+/* With few rows, too: what our sessions ask is planned without reading a whole table. */
+static void few_rows(void **state)
+{
+    static const struct {
+        enum ra_pg_sql which;
+        const char *parameters;
+    } questions[] = {
+        {RA_PG_ASK, "'1', '2', '3', '4', '5', '6', '7', '8'"},
+        {RA_PG_REQUEST_FACTS, "'1', 2, '3', 4, '5', '6'"},
+        {RA_PG_REQUEST_FIND, "'1'"},
+    };
+    struct ra_pg *backend = NULL;
+    struct ra_pg_connection *connection;
+    char text[200], sql[2000];
+
+    (void)state;
+    store_lab_execute(&store_lab, "INSERT INTO dot2hsm.blacklist (id, added, comment)"
+                                  " SELECT substr(sha256(i::text::bytea), 1, 8), i, ''"
+                                  " FROM generate_series(1, 1000) i; ANALYZE dot2hsm.blacklist");
+    assert_int_equal(
+        ra_pg_open(strchr(store_lab.spec, ':') + 1, false, (void **)&backend, text, sizeof text),
+        RA_STORE_OK);
+    connection = ra_pg_borrow(backend);
+    assert_non_null(connection);
+    PQclear(PQexec(connection->pg, "SET plan_cache_mode = force_generic_plan"));
+    for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++) {
+        PGresult *result;
+
+        snprintf(sql, sizeof sql, "PREPARE few AS %s", ra_pg_sql[questions[i].which]);
+        PQclear(PQexec(connection->pg, sql));
+        snprintf(sql, sizeof sql, "EXPLAIN EXECUTE few(%s)", questions[i].parameters);
+        result = PQexec(connection->pg, sql);
+        assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
+        for (int row = 0; row < PQntuples(result); row++)
+            assert_null(strstr(PQgetvalue(result, row, 0), "Seq Scan"));
+        PQclear(result);
+        PQclear(PQexec(connection->pg, "DEALLOCATE few"));
+    }
+    ra_pg_give_back(backend, connection);
+    ra_pg_close(backend);
+}
+
 /* A server that acknowledges before it has written is overruled. */
 static void synchronous_commit(void **state)
 {
@@ -241,9 +283,10 @@ static void synchronous_commit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_LAB_TEST(refused_specs),      STORE_LAB_TEST(uri),    STORE_LAB_TEST(schema),
-        STORE_LAB_TEST(server_away),        STORE_LAB_TEST(locked), STORE_LAB_TEST(many_rows),
-        STORE_LAB_TEST(synchronous_commit),
+        STORE_LAB_TEST(refused_specs), STORE_LAB_TEST(uri),
+        STORE_LAB_TEST(schema),        STORE_LAB_TEST(server_away),
+        STORE_LAB_TEST(locked),        STORE_LAB_TEST(many_rows),
+        STORE_LAB_TEST(few_rows),      STORE_LAB_TEST(synchronous_commit),
     };
 
     return cmocka_run_group_tests(tests, store_lab_setup_postgresql, store_lab_end);
