@@ -109,23 +109,25 @@ static bool join(const dot2_crypto *crypto, const struct items *items, char text
     return ok;
 }
 
-bool ra_permitted(const dot2_crypto *crypto, const dot2_cert *cert, const uint64_t *psids,
-                  size_t count, char text[256])
+enum dot2_status ra_permitted(const dot2_crypto *crypto, const dot2_cert *cert,
+                              const uint64_t *psids, size_t count, char text[256])
 {
     const SequenceOfPsidGroupPermissions_t *groups =
         dot2_cert_asn1(cert)->toBeSigned.certRequestPermissions;
     struct items items = {.count = 0};
-    bool ok = false;
+    enum dot2_status status = DOT2_E_PERMISSION;
 
     text[0] = '\0';
     for (int i = 0; groups != NULL && i < groups->list.count; i++)
         add_group(&items, groups->list.array[i], psids, count);
-    if (!items.failed && items.count > 0) {
+    if (items.failed) {
+        status = DOT2_E_MEMORY;
+    } else if (items.count > 0) {
         qsort(items.list, items.count, sizeof *items.list, in_order);
-        ok = join(crypto, &items, text);
+        status = join(crypto, &items, text) ? DOT2_OK : DOT2_E_MEMORY;
     }
     for (size_t i = 0; i < items.count; i++)
         free(items.list[i]);
     free(items.list);
-    return ok;
+    return status;
 }

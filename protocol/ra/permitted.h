@@ -9,9 +9,10 @@
 /*
  * The PSIDs of certRequestPermissions with their SSP ranges, for certificates of eeType app, as far
  * as they are among psids (count 0: all of them): "20,80:8001AA", sorted, "all" for all. Longer
- * than the room for it, it is "sha256:" and a hash instead. False if there are none.
+ * than the room for it, it is "sha256:" and a hash instead. DOT2_E_PERMISSION if there are none;
+ * DOT2_E_MEMORY if it cannot be said.
  */
-bool ra_permitted(const dot2_crypto *crypto, const dot2_cert *cert, const uint64_t *psids,
-                  size_t count, char text[256]);
+enum dot2_status ra_permitted(const dot2_crypto *crypto, const dot2_cert *cert,
+                              const uint64_t *psids, size_t count, char text[256]);
 
 #endif

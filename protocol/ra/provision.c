@@ -187,6 +187,7 @@ static enum ra_reason check_wish(const struct ra_authorise *in,
                                  uint32_t made, struct dot2_error *error)
 {
     uint32_t start = 0;
+    enum dot2_status status;
     enum ra_reason reason = check_tries(in, provision, request, error);
 
     if (reason == RA_ALLOWED)
@@ -195,11 +196,13 @@ static enum ra_reason check_wish(const struct ra_authorise *in,
         reason = read_keys(in, request->kind, who->request.pdu, request->verify_key, &start, error);
     if (reason != RA_ALLOWED)
         return reason;
-    if (!ra_permitted(in->crypto, who->request.cert, provision->psids, provision->psid_count,
-                      request->permissions)) {
+    status = ra_permitted(in->crypto, who->request.cert, provision->psids, provision->psid_count,
+                          request->permissions);
+    if (status != DOT2_OK) {
         ra_say(error, "Certificate.toBeSigned.certRequestPermissions",
-               "no PSID that this service gives certificates for");
-        return RA_PERMISSION;
+               status == DOT2_E_MEMORY ? "out of memory"
+                                       : "no PSID that this service gives certificates for");
+        return status == DOT2_E_MEMORY ? RA_INTERNAL : RA_PERMISSION;
     }
     return check_start(in, provision, who, start, error);
 }
