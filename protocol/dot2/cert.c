@@ -169,6 +169,7 @@ void dot2_cert_free(dot2_cert *cert)
         return;
     if (cert->canonical != cert->octets)
         OPENSSL_free(cert->canonical);
+    OPENSSL_free(cert->twins);
     OPENSSL_free(cert->octets);
     coer_arena_free(cert->arena);
     dot2_crypto_free(cert->crypto);
@@ -278,12 +279,16 @@ enum dot2_status dot2_cert_encryption_key(const dot2_cert *cert, EVP_PKEY **key,
     return dot2_public_key(cert->crypto, curve, point.octets, dot2_point_size(&point), key, error);
 }
 
+struct dot2_twins {
+    uint8_t hashes[2][48];
+    size_t count;
+};
+
 /*
  * (r, n - s) verifies wherever (r, s) does, and the hash of an explicit certificate covers its
  * signature: without the second hash a listed device could flip s in its own certificate.
  */
-enum dot2_status dot2_cert_blacklist_hashes(const dot2_cert *cert, uint8_t hashes[2][48],
-                                            size_t *hash_size, size_t *count)
+static enum dot2_status make_twins(const dot2_cert *cert, struct dot2_twins *twins)
 {
     enum dot2_status status = DOT2_E_MEMORY;
     struct dot2_signature signature = {0};
@@ -291,9 +296,8 @@ enum dot2_status dot2_cert_blacklist_hashes(const dot2_cert *cert, uint8_t hashe
     uint8_t *flipped = NULL;
     BIGNUM *s = NULL;
 
-    memcpy(hashes[0], cert->hash, cert->hash_size);
-    *hash_size = cert->hash_size;
-    *count = 1;
+    memcpy(twins->hashes[0], cert->hash, cert->hash_size);
+    twins->count = 1;
     if (dot2_cert_is_implicit(cert))
         return DOT2_OK;
     /* The curve of the signature is the issuer's, that of the hash the certificate's own. */
@@ -313,11 +317,38 @@ enum dot2_status dot2_cert_blacklist_hashes(const dot2_cert *cert, uint8_t hashe
         BN_bn2binpad(s, flipped + cert->canonical_size - signature.r.coordinate,
                      (int)signature.r.coordinate) < 0)
         goto out;
-    status = dot2_hash(cert->crypto, cert->curve, flipped, cert->canonical_size, hashes[1]);
+    status = dot2_hash(cert->crypto, cert->curve, flipped, cert->canonical_size, twins->hashes[1]);
     if (status == DOT2_OK)
-        *count = 2;
+        twins->count = 2;
 out:
     BN_free(s);
     OPENSSL_free(flipped);
     return status;
+}
+
+enum dot2_status dot2_cert_blacklist_hashes(const dot2_cert *cert, uint8_t hashes[2][48],
+                                            size_t *hash_size, size_t *count)
+{
+    /* The certificate stays what it is; this is only remembered, by the first of all threads. */
+    struct dot2_twins **slot = (struct dot2_twins **)(uintptr_t)&cert->twins;
+    struct dot2_twins *twins = __atomic_load_n(slot, __ATOMIC_ACQUIRE), *first = NULL;
+    enum dot2_status status = DOT2_OK;
+
+    if (twins == NULL) {
+        twins = OPENSSL_zalloc(sizeof(*twins));
+        status = twins == NULL ? DOT2_E_MEMORY : make_twins(cert, twins);
+        if (status != DOT2_OK) {
+            OPENSSL_free(twins);
+            return status;
+        }
+        if (!__atomic_compare_exchange_n(slot, &first, twins, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_ACQUIRE)) {
+            OPENSSL_free(twins);
+            twins = first;
+        }
+    }
+    memcpy(hashes, twins->hashes, sizeof(twins->hashes));
+    *hash_size = cert->hash_size;
+    *count = twins->count;
+    return DOT2_OK;
 }

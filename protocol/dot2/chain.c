@@ -28,13 +28,6 @@ static bool is_fatal(enum dot2_status status)
     return status == DOT2_E_MEMORY || status == DOT2_E_PROVIDER || status == DOT2_E_CRYPTO;
 }
 
-static void cache_key(const dot2_cert *cert, enum dot2_purpose purpose, bool signature_only,
-                      uint8_t key[DOT2_CACHE_KEY])
-{
-    memcpy(key, cert->received_hash, 32);
-    key[32] = (uint8_t)((unsigned)purpose << 1 | signature_only);
-}
-
 static enum dot2_status check_time(const dot2_cert *cert, uint32_t time, struct dot2_error *error)
 {
     char at[21], limit[21];
@@ -237,7 +230,7 @@ static enum dot2_status verify(const struct job *job, dot2_cert *cert, enum dot2
         *verdict = dot2_verdict_up_ref(anchor->anchor);
         return DOT2_OK;
     }
-    cache_key(cert, purpose, job->signature_only, key);
+    dot2_cache_key(cert->received_hash, purpose, job->signature_only, key);
     *verdict = dot2_cache_find(cache, key, job->signature_only ? 0 : job->time);
     if (*verdict != NULL)
         return DOT2_OK;

@@ -258,6 +258,13 @@ struct dot2_cache_counts {
     size_t entries;
 };
 void dot2_trust_cache_counts(const dot2_trust *trust, struct dot2_cache_counts *counts);
+/*
+ * As dot2_cert_new(), for a certificate that comes again and again: if these octets were verified
+ * as an enrollment certificate and are still in the cache, it is a new reference to that one.
+ * Nothing is verified by it: what dot2_chain_verify() looks at is looked at there, each time.
+ */
+enum dot2_status dot2_trust_cert(const dot2_trust *trust, const uint8_t *octets, size_t size,
+                                 dot2_cert **cert, struct dot2_error *error);
 /* By HashedId8, a new reference; NULL if unknown. */
 dot2_cert *dot2_trust_find(const dot2_trust *trust, const uint8_t hashedid8[8]);
 

@@ -111,6 +111,7 @@ struct dot2_cert {
     uint8_t received_hash[32]; /* SHA-256 of octets: what a cached verdict stands for */
     uint8_t hash[DOT2_MAX_HASH];
     size_t hash_size;
+    struct dot2_twins *twins; /* dot2_cert_blacklist_hashes(), once it was asked */
     uint32_t start, end;
     char name[260];
 };
@@ -187,6 +188,11 @@ void dot2_cache_free(dot2_cache *cache);
  */
 struct dot2_verdict *dot2_cache_find(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
                                      uint32_t time);
+/*
+ * The same for whoever only wants to know the certificate again: the entry grows neither older nor
+ * younger by it, and nothing is counted.
+ */
+struct dot2_verdict *dot2_cache_peek(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY]);
 void dot2_cache_put(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
                     struct dot2_verdict *verdict);
 void dot2_cache_counts(dot2_cache *cache, struct dot2_cache_counts *counts);
@@ -209,6 +215,10 @@ size_t dot2_revocations_list(dot2_revocations *revocations, struct dot2_crl_info
                              size_t capacity);
 
 /* ---- trust.c ---- */
+
+/* What a verdict on a certificate is kept under: octets as received, and what was asked. */
+void dot2_cache_key(const uint8_t received_hash[32], enum dot2_purpose purpose, bool signature_only,
+                    uint8_t key[DOT2_CACHE_KEY]);
 
 struct dot2_trusted {
     struct dot2_trusted *next;

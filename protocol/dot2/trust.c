@@ -157,6 +157,31 @@ enum dot2_status dot2_trust_add(dot2_trust *trust, dot2_cert *cert)
     return entry_of(trust, cert) == NULL ? DOT2_E_MEMORY : DOT2_OK;
 }
 
+void dot2_cache_key(const uint8_t received_hash[32], enum dot2_purpose purpose, bool signature_only,
+                    uint8_t key[DOT2_CACHE_KEY])
+{
+    memcpy(key, received_hash, 32);
+    key[32] = (uint8_t)((unsigned)purpose << 1 | signature_only);
+}
+
+enum dot2_status dot2_trust_cert(const dot2_trust *trust, const uint8_t *octets, size_t size,
+                                 dot2_cert **cert, struct dot2_error *error)
+{
+    uint8_t hash[32], key[DOT2_CACHE_KEY];
+    struct dot2_verdict *verdict = NULL;
+
+    *cert = NULL;
+    if (dot2_sha256(trust->crypto, octets, size, hash) != DOT2_OK)
+        return dot2_fail_openssl(error, DOT2_E_CRYPTO, "hash of a certificate");
+    dot2_cache_key(hash, DOT2_PURPOSE_ENROLLMENT, false, key);
+    verdict = dot2_cache_peek(trust->cache, key);
+    if (verdict == NULL)
+        return dot2_cert_new(trust->crypto, octets, size, cert, error);
+    *cert = dot2_cert_up_ref(verdict->certs[0]);
+    dot2_verdict_free(verdict);
+    return DOT2_OK;
+}
+
 dot2_cert *dot2_trust_find(const dot2_trust *trust, const uint8_t hashedid8[8])
 {
     const struct dot2_trusted *entry = dot2_trust_bucket(trust, hashedid8);

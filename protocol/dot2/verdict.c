@@ -190,6 +190,19 @@ struct dot2_verdict *dot2_cache_find(dot2_cache *cache, const uint8_t key[DOT2_C
     return verdict;
 }
 
+struct dot2_verdict *dot2_cache_peek(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY])
+{
+    struct dot2_verdict *verdict = NULL;
+    struct entry *entry = NULL;
+
+    pthread_mutex_lock(&cache->lock);
+    entry = *find(cache, key);
+    if (entry != NULL)
+        verdict = dot2_verdict_up_ref(entry->verdict);
+    pthread_mutex_unlock(&cache->lock);
+    return verdict;
+}
+
 void dot2_cache_put(dot2_cache *cache, const uint8_t key[DOT2_CACHE_KEY],
                     struct dot2_verdict *verdict)
 {

@@ -63,7 +63,7 @@ enum ra_reason ra_requester_parse(const struct ra_authorise *in, const uint8_t *
                                   struct ra_requester *who, struct ra_decision *decision)
 {
     enum dot2_status status =
-        scms_signed_request_parse(in->crypto, octets, size, false, &who->request, &decision->error);
+        scms_signed_request_receive(in->trust, octets, size, &who->request, &decision->error);
 
     if (status != DOT2_OK)
         return parse_reason(status);

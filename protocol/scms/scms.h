@@ -84,6 +84,10 @@ enum dot2_status scms_signed_request_parse(const dot2_crypto *crypto, const uint
                                            size_t size, bool allow_self,
                                            struct scms_signed_request *request,
                                            struct dot2_error *error);
+/* The same for who receives many, of a signer with a certificate: see dot2_trust_cert(). */
+enum dot2_status scms_signed_request_receive(const dot2_trust *trust, const uint8_t *octets,
+                                             size_t size, struct scms_signed_request *request,
+                                             struct dot2_error *error);
 /* The signature over tbs: by a public key, with the signer request->cert or self. */
 enum dot2_status scms_signed_request_verify(const dot2_crypto *crypto,
                                             const struct scms_signed_request *request,

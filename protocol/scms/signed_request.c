@@ -172,8 +172,10 @@ static enum dot2_status decode(coer_arena *arena, const uint8_t *octets, size_t 
     return DOT2_OK;
 }
 
-static enum dot2_status read_signer(const dot2_crypto *crypto, const SignerIdentifier_t *signer,
-                                    bool allow_self, const uint8_t *octets, dot2_cert **cert,
+/* trust may be NULL. */
+static enum dot2_status read_signer(const dot2_crypto *crypto, const dot2_trust *trust,
+                                    const SignerIdentifier_t *signer, bool allow_self,
+                                    const uint8_t *octets, dot2_cert **cert,
                                     struct dot2_error *error)
 {
     static const char field[] = "SignedCertificateRequest.signer";
@@ -189,16 +191,16 @@ static enum dot2_status read_signer(const dot2_crypto *crypto, const SignerIdent
                          signer->choice.certificate.list.count);
     if (!coer_span_of(&asn_DEF_CertificateBase, signer->choice.certificate.list.array[0], &span))
         return dot2_fail(error, DOT2_E_DECODE, field, "has no octets");
-    status = dot2_cert_new(crypto, span.data, span.size, cert, error);
+    status = trust == NULL ? dot2_cert_new(crypto, span.data, span.size, cert, error)
+                           : dot2_trust_cert(trust, span.data, span.size, cert, error);
     if (status != DOT2_OK && error != NULL)
         error->offset += (size_t)(span.data - octets);
     return status;
 }
 
-enum dot2_status scms_signed_request_parse(const dot2_crypto *crypto, const uint8_t *octets,
-                                           size_t size, bool allow_self,
-                                           struct scms_signed_request *request,
-                                           struct dot2_error *error)
+static enum dot2_status parse(const dot2_crypto *crypto, const dot2_trust *trust,
+                              const uint8_t *octets, size_t size, bool allow_self,
+                              struct scms_signed_request *request, struct dot2_error *error)
 {
     const SignedCertificateRequest_t *decoded = NULL;
     enum dot2_status status = DOT2_OK;
@@ -218,11 +220,27 @@ enum dot2_status scms_signed_request_parse(const dot2_crypto *crypto, const uint
     request->pdu = &decoded->tbsRequest;
     request->signature = &decoded->signature;
     request->is_sha384 = decoded->hashId == HashAlgorithm_sha384;
-    status = read_signer(crypto, &decoded->signer, allow_self, octets, &request->cert, error);
+    status =
+        read_signer(crypto, trust, &decoded->signer, allow_self, octets, &request->cert, error);
 out:
     if (status != DOT2_OK)
         scms_signed_request_clear(request);
     return status;
+}
+
+enum dot2_status scms_signed_request_parse(const dot2_crypto *crypto, const uint8_t *octets,
+                                           size_t size, bool allow_self,
+                                           struct scms_signed_request *request,
+                                           struct dot2_error *error)
+{
+    return parse(crypto, NULL, octets, size, allow_self, request, error);
+}
+
+enum dot2_status scms_signed_request_receive(const dot2_trust *trust, const uint8_t *octets,
+                                             size_t size, struct scms_signed_request *request,
+                                             struct dot2_error *error)
+{
+    return parse(NULL, trust, octets, size, false, request, error);
 }
 
 static enum dot2_status check_hash(const struct scms_signed_request *request, enum dot2_curve curve,

@@ -594,6 +594,54 @@ static void signatures_by_a_chain(void **state)
     }
 }
 
+/* Octets that were verified give the same certificate again; others, and none before that. */
+static void a_certificate_that_comes_again(void **state)
+{
+    const struct fixture *f = *state;
+    uint8_t hashes[2][48], again[2][48], *copy = NULL;
+    size_t size = 0, hash_size = 0, count = 0, count_again = 0;
+    const uint8_t *octets;
+    dot2_cert *first = NULL, *second = NULL, *other = NULL;
+    struct dot2_cache_counts before, after;
+    struct pki pki;
+
+    pki_open(f, DOT2_CURVE_P256, &pki);
+    octets = dot2_cert_octets(pki.rse, &size);
+    copy = OPENSSL_memdup(octets, size);
+    assert_non_null(copy);
+    for (int verified = 0; verified < 3; verified++) { /* not at all, for another purpose, so */
+        assert_int_equal(dot2_trust_cert(pki.trust, copy, size, &first, NULL), DOT2_OK);
+        dot2_trust_cache_counts(pki.trust, &before);
+        assert_int_equal(dot2_trust_cert(pki.trust, octets, size, &second, NULL), DOT2_OK);
+        dot2_trust_cache_counts(pki.trust, &after);
+        assert_memory_equal(&before, &after, sizeof(before));
+        assert_true((first == second) == (verified == 2));
+        assert_int_equal(dot2_cert_blacklist_hashes(first, hashes, &hash_size, &count), DOT2_OK);
+        assert_int_equal(dot2_cert_blacklist_hashes(second, again, &hash_size, &count_again),
+                         DOT2_OK);
+        assert_int_equal(count, count_again);
+        assert_memory_equal(hashes, again, sizeof(hashes));
+        assert_int_equal(
+            dot2_chain_verify(pki.trust, first, verified == 0 ? &any : &enrollment, NULL, NULL),
+            DOT2_OK);
+        dot2_cert_free(first);
+        dot2_cert_free(second);
+    }
+    copy[size - 1] ^= 1; /* s: another certificate, which is not verified */
+    assert_int_equal(dot2_trust_cert(pki.trust, octets, size, &first, NULL), DOT2_OK);
+    assert_int_equal(dot2_trust_cert(pki.trust, copy, size, &other, NULL), DOT2_OK);
+    assert_ptr_not_equal(first, other);
+    assert_int_equal(dot2_chain_verify(pki.trust, other, &enrollment, NULL, NULL),
+                     DOT2_E_ISSUER_SIGNATURE);
+    dot2_cert_free(first);
+    dot2_cert_free(other);
+    assert_int_equal(dot2_trust_cert(pki.trust, octets, size - 1, &other, NULL), DOT2_E_DECODE);
+    assert_null(other);
+    OPENSSL_free(copy);
+    pki_close(&pki);
+    ERR_clear_error();
+}
+
 struct worker {
     const struct fixture *f;
     const Signature_t **signatures; /* of "work" by each of the certificates */
@@ -611,16 +659,22 @@ static void *work(void *arg)
 
     for (int i = 0; i < 150; i++) {
         struct dot2_chain chain = {0};
-        size_t at = (size_t)rand_r(&w->seed) % w->count;
-        dot2_cert *cert = w->certs[at];
+        size_t at = (size_t)rand_r(&w->seed) % w->count, size = 0;
+        const uint8_t *octets = dot2_cert_octets(w->certs[at], &size);
+        uint8_t hashes[2][48];
+        size_t count = 0;
+        dot2_cert *cert = NULL;
 
-        if (dot2_chain_verify(w->pki->trust, cert, &enrollment, &chain, NULL) != DOT2_OK ||
+        if (dot2_trust_cert(w->pki->trust, octets, size, &cert, NULL) != DOT2_OK ||
+            dot2_cert_blacklist_hashes(cert, hashes, &size, &count) != DOT2_OK ||
+            dot2_chain_verify(w->pki->trust, cert, &enrollment, &chain, NULL) != DOT2_OK ||
             chain.depth != 4)
             w->failures++;
         else if (by_chain(w->f, &chain, "work", w->signatures[at]) != DOT2_OK ||
                  by_chain(w->f, &chain, "play", w->signatures[at]) != DOT2_E_SIGNATURE)
             w->failures++;
         dot2_chain_clear(&chain);
+        dot2_cert_free(cert);
         if (i % 16 == 0 && dot2_chain_verify(w->pki->trust, w->bad, &enrollment, NULL, NULL) !=
                                DOT2_E_ISSUER_SIGNATURE)
             w->failures++;
@@ -696,6 +750,7 @@ int main(void)
         cmocka_unit_test(the_cache_is_bounded_and_ends),
         cmocka_unit_test(a_refusal_is_not_kept),
         cmocka_unit_test(signatures_by_a_chain),
+        cmocka_unit_test(a_certificate_that_comes_again),
         cmocka_unit_test(threads_share_the_trust),
     };
 
