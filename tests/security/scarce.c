@@ -53,6 +53,11 @@ WRAP(void *, CRYPTO_secure_malloc, (size_t size, const char *file, int line), (s
 WRAP(char *, CRYPTO_strdup, (const char *text, const char *file, int line), (text, file, line))
 WRAP(void *, CRYPTO_memdup, (const void *from, size_t size, const char *file, int line),
      (from, size, file, line))
+WRAP(void *, CRYPTO_realloc, (void *before, size_t size, const char *file, int line),
+     (before, size, file, line))
+WRAP(char *, CRYPTO_strndup, (const char *text, size_t size, const char *file, int line),
+     (text, size, file, line))
+WRAP(BIGNUM *, BN_new, (void), ())
 WRAP(BIGNUM *, BN_bin2bn, (const unsigned char *octets, int size, BIGNUM *to), (octets, size, to))
 WRAP(BIGNUM *, BN_secure_new, (void), ())
 WRAP(BN_CTX *, BN_CTX_secure_new_ex, (OSSL_LIB_CTX * libctx), (libctx))
@@ -66,5 +71,7 @@ WRAP(EVP_PKEY_CTX *, EVP_PKEY_CTX_new_from_name,
      (OSSL_LIB_CTX * libctx, const char *name, const char *query), (libctx, name, query))
 WRAP(EVP_PKEY_CTX *, EVP_PKEY_CTX_new_from_pkey,
      (OSSL_LIB_CTX * libctx, EVP_PKEY *key, const char *query), (libctx, key, query))
+WRAP(EVP_MAC_CTX *, EVP_MAC_CTX_new, (EVP_MAC * mac), (mac))
+WRAP(EVP_PKEY *, EVP_PKEY_dup, (EVP_PKEY * key), (key))
 WRAP(OSSL_PARAM_BLD *, OSSL_PARAM_BLD_new, (void), ())
 WRAP(OSSL_PARAM *, OSSL_PARAM_BLD_to_param, (OSSL_PARAM_BLD * builder), (builder))
