@@ -27,10 +27,26 @@ static enum coer_status put(struct encoder *encoder, const void *data, size_t si
     return COER_OK;
 }
 
+/* Most of what is encoded is single octets. */
+static enum coer_status put_octet(struct encoder *encoder, uint8_t octet)
+{
+    if (encoder->out != NULL) {
+        if (encoder->size >= encoder->capacity) {
+            return COER_E_SPACE;
+        }
+        encoder->out[encoder->size] = octet;
+    }
+    encoder->size++;
+    return COER_OK;
+}
+
 static enum coer_status put_big_endian(struct encoder *encoder, uint64_t value, size_t width)
 {
     uint8_t octets[sizeof(value)];
 
+    if (width == 1) {
+        return put_octet(encoder, (uint8_t)value);
+    }
     for (size_t i = 0; i < width; i++) {
         octets[i] = (uint8_t)(value >> 8 * (width - 1 - i));
     }
@@ -67,9 +83,9 @@ static enum coer_status put_length(struct encoder *encoder, size_t length)
     enum coer_status status;
 
     if (length < 0x80) {
-        return put_big_endian(encoder, length, 1);
+        return put_octet(encoder, (uint8_t)length);
     }
-    status = put_big_endian(encoder, 0x80 | width, 1);
+    status = put_octet(encoder, (uint8_t)(0x80 | width));
     return status == COER_OK ? put_big_endian(encoder, length, width) : status;
 }
 
@@ -116,7 +132,7 @@ static enum coer_status encode_enumerated(struct encoder *encoder, const struct 
     if (value < 0 || value >= COER_ENUMERATORS || type->enumerators[value] == NULL) {
         return COER_E_ENUM;
     }
-    return put_big_endian(encoder, (uint64_t)value, 1);
+    return put_octet(encoder, (uint8_t)value);
 }
 
 static enum coer_status encode_octets(struct encoder *encoder, const struct coer_member *member,
@@ -282,8 +298,9 @@ static enum coer_status encode_sequence(struct encoder *encoder, const struct co
         }
     }
     status = put_big_endian(encoder, preamble, type->preamble_size);
+    next = 8 * type->preamble_size - type->is_extensible;
     for (size_t i = 0; i < type->root_count && status == COER_OK; i++) {
-        if (is_present(&type->members[i], structure)) {
+        if (!type->members[i].is_optional || (preamble >> --next & 1) != 0) {
             status = encode_member(encoder, &type->members[i], structure);
         }
     }
@@ -338,7 +355,7 @@ static enum coer_status encode_choice(struct encoder *encoder, const struct coer
         return COER_E_CHOICE;
     }
     member = &type->members[number - 1];
-    status = put(encoder, &member->tag, 1);
+    status = put_octet(encoder, member->tag);
     if (status != COER_OK) {
         return status;
     }
@@ -385,7 +402,7 @@ static enum coer_status encode_value(struct encoder *encoder, const struct coer_
     case CODEC_ENUMERATED:
         return encode_enumerated(encoder, member->type, *(const long *)value);
     case CODEC_BOOLEAN:
-        return put_big_endian(encoder, *(const BOOLEAN_t *)value != 0 ? 0xFF : 0, 1);
+        return put_octet(encoder, *(const BOOLEAN_t *)value != 0 ? 0xFF : 0);
     case CODEC_NULL:
         return COER_OK;
     case CODEC_OCTETS:
