@@ -384,23 +384,30 @@ void device_obsolete(struct device *device, const char *uri)
     char *list = device->state.obsolete;
     size_t used = strlen(list), size = sizeof(device->state.obsolete);
 
-    if (strncmp(uri, "pkcs11:", strlen("pkcs11:")) == 0 && used + strlen(uri) + 2 < size)
+    if (strncmp(uri, "pkcs11:", strlen("pkcs11:")) != 0)
+        return;
+    if (used + strlen(uri) + 2 < size)
         snprintf(list + used, size - used, "%s%s", used > 0 ? " " : "", uri);
+    else
+        app_error("%s is needed no more, and too many wait to be deleted before it: delete it by "
+                  "hand (dot2hsm keys delete)",
+                  uri);
 }
 
 static int delete_obsolete(struct device *device)
 {
-    char *list = device->state.obsolete, *end;
+    char *list = device->state.obsolete, uri[512];
     int code;
 
     while (*list != '\0') {
-        end = list + strcspn(list, " ");
-        if (*end != '\0')
-            *end++ = '\0';
-        code = device_key_delete(device, list);
-        if (code != APP_OK)
+        size_t size = strcspn(list, " ");
+        const char *rest = list + size + strspn(list + size, " ");
+
+        snprintf(uri, sizeof(uri), "%.*s", (int)size, list);
+        code = device_key_delete(device, uri);
+        if (code != APP_OK) /* the list stays as it is, for the next run */
             return code;
-        memmove(list, end, strlen(end) + 1);
+        memmove(list, rest, strlen(rest) + 1);
         code = device_state_save(device);
         if (code != APP_OK)
             return code;

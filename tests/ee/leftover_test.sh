@@ -85,4 +85,16 @@ nameless "somebody's"
 unsent
 goes_on same
 [ "$(objects "somebody's" | wc -w)" = 2 ] || fail "somebody's key was deleted"
+
+echo "- keys to be deleted, the first of them in a token that is away"
+nameless old
+sed -i '/^obsolete /d' "$state/state"
+both="pkcs11:token=away;object=old pkcs11:token=rse;object=old"
+echo "obsolete $both" >>"$state/state"
+"$dot2hsm" ee sync --config "$conf" >"$work/away.log" 2>&1 && fail "a token that is away goes unnoticed"
+grep -qx "obsolete $both" "$state/state" || fail "what waits to be deleted was forgotten"
+sed -i 's/^obsolete .* /obsolete /' "$state/state"
+expect 0 ee sync
+[ -z "$(objects old)" ] || fail "not deleted: $(objects old)"
+! grep -q '^obsolete .' "$state/state" || fail "deleted, and still to be deleted"
 echo "ok"
