@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A token that takes its time over one decryption holds up one event loop: the others serve.
+# A token that takes its time over one decryption holds up one event loop: the others serve, and the
+# figures tell of a call that is longer in the module than deadline-ms, while it is and afterwards.
 . "$SOURCE_DIR/tests/security/lib.sh"
 
 lab=$work/lab
@@ -8,12 +9,17 @@ shim_start "$softhsm"
 "$bin/dot2hsm" lab init "$lab" --module "$shim" --pin-source "file:$work/%s.pin" \
     --ra-token pkcs11:token=ra >/dev/null
 {
-    sed 's/^port = .*/port = 0/' "$lab/ra.conf"
+    sed -e 's/^port = .*/port = 0/' -e 's/^\[provider\]/&\ndeadline-ms = 1000/' "$lab/ra.conf"
     echo "threads = 4"
     echo "port-file = $work/ra.port"
+    echo "metrics-port = 0"
+    echo "metrics-port-file = $work/metrics.port"
 } >"$work/ra.conf"
 ra_start "$work/ra.conf"
 
+figure() {
+    curl -s "http://127.0.0.1:$(cat "$work/metrics.port")/metrics" | sed -n "s/^$1 //p"
+}
 ask() {
     curl -s -o /dev/null -w '%{http_code}\n' --cacert "$lab/trust/x509-root.pem" \
         --resolve "localhost:$port:127.0.0.1" "$@" || true
@@ -37,9 +43,12 @@ sleep 2.2
 # The kernel chooses the loop: one in four of these waits.
 served=$(grep -c '^200$' "$work/got") || true
 [ "$served" -ge 3 ] || fail "$served of 12 served while one loop waited for the token"
+[ "$(figure dot2hsm_hsm_stuck_operations)" = 1 ] || fail "the call is not told of"
 [ ! -s "$work/posted" ] || fail "the token did not take its time"
 wait "$poster"
 [ "$(cat "$work/posted")" = 200 ] || fail "the request that waited: $(cat "$work/posted")"
+[ "$(figure dot2hsm_hsm_stuck_operations)" = 0 ] || fail "the call is still told of"
+[ "$(figure dot2hsm_hsm_late_calls_total)" -ge 1 ] || fail "the call was not counted"
 kill -TERM "$ra"
 wait "$ra" || fail "ended with $?"
 echo "stall: $served of 12 served meanwhile"
