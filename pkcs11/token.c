@@ -35,6 +35,14 @@ static struct p11_token *token_new(struct p11_module *module, const struct p11_s
     return token;
 }
 
+CK_RV p11_slot_holds(struct p11_op *op, CK_SLOT_ID slot, const struct p11_token *token)
+{
+    CK_TOKEN_INFO info;
+    CK_RV rv = P11_CALL(op, C_GetTokenInfo, slot, &info);
+
+    return rv == CKR_OK && !same_token(&info, &token->info) ? CKR_TOKEN_NOT_PRESENT : rv;
+}
+
 /* The token in a slot, from the module's list or new in it. */
 static struct p11_token *token_get(struct p11_module *module, const struct p11_slot *slot)
 {

@@ -1,6 +1,6 @@
 /*
- * A token that goes and comes back, calls that do not return, a HSM that stays away, a module that
- * belongs to the application, forks in the middle of it.
+ * A token that goes and comes back, in its slot or in another, calls that do not return, a HSM that
+ * stays away, a module that belongs to the application, forks in the middle of it.
  */
 #include "tests/pkcs11/fault.h"
 
@@ -29,9 +29,15 @@ static void patient(struct p11_config *config)
     config->deadline_ms = 5000;
 }
 
+/* The slot of a token in the numbers that the shim gives at present. */
+static CK_SLOT_ID slot_of(const char *label)
+{
+    return lab_slot(label) ^ (CK_SLOT_ID)atomic_load(&fault_state->renumber);
+}
+
 static void take_token_out(void)
 {
-    CK_SLOT_ID slot = lab_slot(LAB_TOKEN);
+    CK_SLOT_ID slot = slot_of(LAB_TOKEN);
     CK_TOKEN_INFO info;
 
     atomic_store(&fault_state->away, 1);
@@ -99,6 +105,77 @@ static void test_removed(void **state)
 {
     (void)state;
     removed_and_put_back();
+}
+
+/* What stands behind "object=key" in the slot of this number: whether the URI finds anything. */
+static bool found_in_slot(p11_ctx *ctx, CK_SLOT_ID slot)
+{
+    p11_objects *objects = NULL;
+    char uri[100];
+    enum p11_status status;
+
+    snprintf(uri, sizeof uri, "pkcs11:token=lab;object=key;slot-id=%lu", slot);
+    status = p11_find(ctx, uri, P11_PRIVATE, NULL, NULL, &objects);
+    ERR_clear_error();
+    if (status == P11_OK)
+        assert_int_equal(p11_objects_count(objects), 1);
+    else
+        assert_int_equal(status, P11_E_NO_TOKEN);
+    p11_objects_free(objects);
+    return status == P11_OK;
+}
+
+/*
+ * The token comes back in a slot that was not there before, then in that of another token, which
+ * has a key of the same name and is in ours: keys in use and keys opened anew are those of the
+ * token, whose label, serial number, manufacturer and model tell it, never those of its slot.
+ */
+static void test_back_in_another_slot(void **state)
+{
+    const uint64_t ours = lab_slot(LAB_TOKEN), its = lab_slot("other");
+    const uint64_t numbers[] = {0x40000000, ours ^ its, 0};
+    p11_ctx *ctxs[2] = {fault_ctx(quick), fault_ctx(patient)}; /* the second with a session copy */
+    struct p11_generate how = {P11_CURVE_P256, P11_USAGE_SIGN};
+    p11_key *keys[2] = {NULL, NULL}, *other = NULL;
+    size_t size = 0;
+
+    (void)state;
+    assert_int_equal(
+        p11_key_generate(ctxs[1], "pkcs11:token=other;object=key", &how, NULL, NULL, &other),
+        P11_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(
+            p11_key_open_uri(ctxs[i], "pkcs11:token=lab;object=key", NULL, NULL, &keys[i]), P11_OK);
+        fault_signs(keys[i]);
+    }
+    for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++) {
+        CK_SLOT_ID before = slot_of(LAB_TOKEN);
+        uint64_t signatures = fault_calls(SHIM_C_Sign);
+        p11_key *again = NULL;
+
+        take_token_out();
+        assert_int_equal(fault_refused(keys[0]), P11_E_DEADLINE);
+        atomic_store(&fault_state->renumber, numbers[n]);
+        atomic_store(&fault_state->away, 0);
+        assert_int_not_equal(slot_of(LAB_TOKEN), before);
+        for (int i = 0; i < 2; i++)
+            fault_signs(keys[i]);
+        assert_int_equal(fault_calls(SHIM_C_Sign), signatures + 2);
+        assert_int_equal(
+            p11_key_open_uri(ctxs[0], "pkcs11:token=lab;object=key", NULL, NULL, &again), P11_OK);
+        assert_memory_equal(p11_key_point(again, &size), p11_key_point(keys[0], &size), 65);
+        assert_memory_not_equal(p11_key_point(again, &size), p11_key_point(other, &size), 65);
+        fault_signs(again);
+        fault_signs(other);
+        p11_key_free(again);
+        assert_true(found_in_slot(ctxs[0], slot_of(LAB_TOKEN)));
+        assert_false(found_in_slot(ctxs[0], before)); /* nobody, or the other token */
+    }
+    p11_key_free(other);
+    for (int i = 0; i < 2; i++) {
+        p11_key_free(keys[i]);
+        p11_ctx_free(ctxs[i]);
+    }
 }
 
 struct stuck {
@@ -389,13 +466,14 @@ static int close_lab(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_removed),          cmocka_unit_test(test_stuck_call),
-        cmocka_unit_test(test_stuck_rebuild),    cmocka_unit_test(test_no_storm),
-        cmocka_unit_test(test_fork_all_at_once),
+        cmocka_unit_test(test_removed),    cmocka_unit_test(test_back_in_another_slot),
+        cmocka_unit_test(test_stuck_call), cmocka_unit_test(test_stuck_rebuild),
+        cmocka_unit_test(test_no_storm),   cmocka_unit_test(test_fork_all_at_once),
     };
     const struct CMUnitTest owned[] = {cmocka_unit_test(test_owned)};
+    const char *const tokens[] = {"other", NULL};
 
-    fault_open(NULL);
+    fault_open(tokens);
     if (argc == 2 && strcmp(argv[1], "owned") == 0)
         return cmocka_run_group_tests_name("fault owned", owned, NULL, close_lab);
     return cmocka_run_group_tests_name("fault recovery", tests, make_key, close_lab);

@@ -73,6 +73,15 @@ static void account(enum shim_function function, CK_RV rv)
 static char path_pin[64]; /* what is typed in on the device; SHIM_PIN */
 
 /*
+ * The slots behind their numbers: a token that was out may come back in another slot, also in that
+ * of another token.
+ */
+static CK_SLOT_ID renumbered(CK_SLOT_ID slot)
+{
+    return slot ^ (CK_SLOT_ID)atomic_load(&state->renumber);
+}
+
+/*
  * The answer of a token that is out of its slot. Its sessions died with it: those behind are closed
  * when it is seen to be away.
  */
@@ -80,7 +89,7 @@ static bool token_away(CK_SLOT_ID slot, CK_RV *rv)
 {
     if (atomic_load(&state->away) == 0)
         return false;
-    (void)real->C_CloseAllSessions(slot);
+    (void)real->C_CloseAllSessions(renumbered(slot));
     atomic_store(&state->sessions, 0);
     *rv = CKR_TOKEN_NOT_PRESENT;
     return true;
@@ -88,16 +97,21 @@ static bool token_away(CK_SLOT_ID slot, CK_RV *rv)
 
 static CK_RV away_C_GetSlotList(unsigned char present, CK_SLOT_ID *list, unsigned long *count)
 {
+    CK_RV rv = CKR_OK;
+
     if (present && atomic_load(&state->away) != 0) {
         *count = 0;
         return CKR_OK;
     }
-    return real->C_GetSlotList(present, list, count);
+    rv = real->C_GetSlotList(present, list, count);
+    for (unsigned long i = 0; rv == CKR_OK && list != NULL && i < *count; i++)
+        list[i] = renumbered(list[i]);
+    return rv;
 }
 
 static CK_RV away_C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
 {
-    CK_RV rv = real->C_GetSlotInfo(slot, info);
+    CK_RV rv = real->C_GetSlotInfo(renumbered(slot), info);
 
     if (rv == CKR_OK && atomic_load(&state->away) != 0)
         info->flags &= ~(CK_FLAGS)CKF_TOKEN_PRESENT;
@@ -110,7 +124,7 @@ static CK_RV away_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 
     if (token_away(slot, &rv))
         return rv;
-    rv = real->C_GetTokenInfo(slot, info);
+    rv = real->C_GetTokenInfo(renumbered(slot), info);
     if (rv == CKR_OK && atomic_load(&state->path) != 0)
         info->flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
     if (rv == CKR_OK) {
@@ -125,7 +139,25 @@ static CK_RV away_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_N
 {
     CK_RV rv = CKR_OK;
 
-    return token_away(slot, &rv) ? rv : real->C_OpenSession(slot, flags, app, notify, session);
+    return token_away(slot, &rv)
+               ? rv
+               : real->C_OpenSession(renumbered(slot), flags, app, notify, session);
+}
+
+static CK_RV away_C_CloseAllSessions(CK_SLOT_ID slot)
+{
+    return real->C_CloseAllSessions(renumbered(slot));
+}
+
+static CK_RV away_C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, unsigned long *count)
+{
+    return real->C_GetMechanismList(renumbered(slot), list, count);
+}
+
+static CK_RV away_C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type,
+                                     CK_MECHANISM_INFO *info)
+{
+    return real->C_GetMechanismInfo(renumbered(slot), type, info);
 }
 
 /* SoftHSM has one PIN: the session tells whether the context login is due. */
@@ -191,7 +223,10 @@ static void put_between(void)
     behind.C_GetSlotList = away_C_GetSlotList;
     behind.C_GetSlotInfo = away_C_GetSlotInfo;
     behind.C_GetTokenInfo = away_C_GetTokenInfo;
+    behind.C_GetMechanismList = away_C_GetMechanismList;
+    behind.C_GetMechanismInfo = away_C_GetMechanismInfo;
     behind.C_OpenSession = away_C_OpenSession;
+    behind.C_CloseAllSessions = away_C_CloseAllSessions;
     behind.C_Login = path_C_Login;
     behind.C_GetAttributeValue = always_C_GetAttributeValue;
     behind.C_SignInit = always_C_SignInit;

@@ -94,6 +94,7 @@ struct shim_state {
     _Atomic int64_t sessions_max;   /* most that were open at once */
     _Atomic int64_t limit;          /* C_OpenSession answers CKR_SESSION_COUNT at this; 0 = none */
     _Atomic int64_t away;           /* the token is out of its slot, and its sessions are closed */
+    _Atomic uint64_t renumber;      /* every slot's number is that of the module, XOR this */
     _Atomic int64_t path;           /* the token has a protected authentication path */
     _Atomic int64_t always;         /* every private key is CKA_ALWAYS_AUTHENTICATE */
     _Atomic uint64_t flags_set;     /* in the flags of C_GetTokenInfo ... */
