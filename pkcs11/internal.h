@@ -315,9 +315,9 @@ enum p11_status p11_tokens_match(struct p11_op *op, const struct p11_uri *uri,
 /* The one token that matches, into op->token. */
 enum p11_status p11_token_match_one(struct p11_op *op, const struct p11_uri *uri);
 /*
- * Inside the module: CKR_OK if the token is in this slot, CKR_TOKEN_NOT_PRESENT if it is another, or
- * the module's answer. Asked before a PIN goes to a slot that was the token's a while ago: what is in
- * it now may be another token, which would count the PIN as wrong.
+ * Inside the module: CKR_OK if the token is in this slot, CKR_TOKEN_NOT_PRESENT if it is another,
+ * or the module's answer. Asked before a PIN goes to a slot that was the token's a while ago: what
+ * is in it now may be another token, which would count the PIN as wrong.
  */
 CK_RV p11_slot_holds(struct p11_op *op, CK_SLOT_ID slot, const struct p11_token *token);
 /* Finds the slot in which a known token is now. */

@@ -36,9 +36,9 @@ extern "C" {
 
 /** @name Version of these headers
  * @{ */
-#define DOT2HSM_VERSION_MAJOR 0
-#define DOT2HSM_VERSION_MINOR 1
-#define DOT2HSM_VERSION_PATCH 0
+#define DOT2HSM_VERSION_MAJOR 0 /**< another one is another interface */
+#define DOT2HSM_VERSION_MINOR 1 /**< more than before, nothing else */
+#define DOT2HSM_VERSION_PATCH 0 /**< only mended */
 /** @} */
 
 /** "0.1.0": the version of the library that is running. */
@@ -98,7 +98,9 @@ typedef struct dot2hsm_error dot2hsm_error;
 
 /** An empty one; NULL if there is no memory. */
 DOT2HSM_API dot2hsm_error *dot2hsm_error_new(void);
+/** NULL is nothing to free. */
 DOT2HSM_API void dot2hsm_error_free(dot2hsm_error *error);
+/** What that call returned. */
 DOT2HSM_API dot2hsm_status dot2hsm_error_status(const dot2hsm_error *error);
 /**
  * One line for a log: status, field, detail, and what OpenSSL, the provider and the token said.
@@ -132,8 +134,9 @@ DOT2HSM_API void dot2hsm_clear_free(void *data, size_t size);
  * offset where it is set, else by the table of leap seconds. 0 if the clock stands outside.
  */
 DOT2HSM_API uint32_t dot2hsm_time32_now(void);
-/** Unix time of a Time32, and back. DOT2HSM_E_TIME: before 2004 or after 2140. */
+/** Unix time, in seconds, of a Time32. */
 DOT2HSM_API int64_t dot2hsm_time32_to_unix(uint32_t time32);
+/** Time32 of a Unix time in seconds. DOT2HSM_E_TIME: before 2004 or after 2140. */
 DOT2HSM_API dot2hsm_status dot2hsm_time32_from_unix(int64_t seconds, uint32_t *time32);
 
 /** The context. */
@@ -169,6 +172,7 @@ DOT2HSM_API dot2hsm_status dot2hsm_ctx_new(const struct dot2hsm_options *options
                                            dot2hsm_error *error);
 /** One more reference, for one more dot2hsm_ctx_free(). Returns ctx. */
 DOT2HSM_API dot2hsm_ctx *dot2hsm_ctx_up_ref(dot2hsm_ctx *ctx);
+/** Gives a reference back; with the last one all ends. NULL is nothing to free. */
 DOT2HSM_API void dot2hsm_ctx_free(dot2hsm_ctx *ctx);
 /** Its OSSL_LIB_CTX, for the program's own use of OpenSSL; valid while ctx is. */
 DOT2HSM_API struct ossl_lib_ctx_st *dot2hsm_ctx_libctx(const dot2hsm_ctx *ctx);

@@ -42,6 +42,7 @@ struct dot2hsm_ee_options {
 DOT2HSM_API dot2hsm_status dot2hsm_ee_new(dot2hsm_ctx *ctx,
                                           const struct dot2hsm_ee_options *options, dot2hsm_ee **ee,
                                           dot2hsm_error *error);
+/** NULL is nothing to free. */
 DOT2HSM_API void dot2hsm_ee_free(dot2hsm_ee *ee);
 
 /** Returns 0 to stop: DOT2HSM_E_ABORTED. total is 0 while it is not known. */

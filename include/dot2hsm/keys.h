@@ -37,6 +37,7 @@ DOT2HSM_API dot2hsm_status dot2hsm_key_public(const dot2hsm_key *key,
                                               uint8_t point[DOT2HSM_POINT_MAX], size_t *size);
 /** Its EVP_PKEY, for the program's own use of OpenSSL; valid while key is. */
 DOT2HSM_API struct evp_pkey_st *dot2hsm_key_evp(const dot2hsm_key *key);
+/** Frees the handle; a key in a token stays there. NULL is nothing to free. */
 DOT2HSM_API void dot2hsm_key_free(dot2hsm_key *key);
 
 /** Decodes a certificate and checks its consistency; copies the octets. It is not verified. */
@@ -45,6 +46,7 @@ DOT2HSM_API dot2hsm_status dot2hsm_cert_new(dot2hsm_ctx *ctx, const uint8_t *oct
 /** The same from a file. DOT2HSM_E_FILE: it cannot be read, or has more than 65536 octets. */
 DOT2HSM_API dot2hsm_status dot2hsm_cert_load(dot2hsm_ctx *ctx, const char *path,
                                              dot2hsm_cert **cert, dot2hsm_error *error);
+/** NULL is nothing to free. */
 DOT2HSM_API void dot2hsm_cert_free(dot2hsm_cert *cert);
 /** The octets as they were received; valid while cert is. */
 DOT2HSM_API const uint8_t *dot2hsm_cert_octets(const dot2hsm_cert *cert, size_t *size);
@@ -64,6 +66,7 @@ DOT2HSM_API uint32_t dot2hsm_cert_end(const dot2hsm_cert *cert);
 /** An empty trust, under which nothing is good. */
 DOT2HSM_API dot2hsm_status dot2hsm_trust_new(dot2hsm_ctx *ctx, dot2hsm_trust **trust,
                                              dot2hsm_error *error);
+/** NULL is nothing to free. */
 DOT2HSM_API void dot2hsm_trust_free(dot2hsm_trust *trust);
 /**
  * Trusts a certificate as it is. Anchors and certificates are added by one thread before the trust

@@ -20,6 +20,7 @@ extern "C" {
  * Its functions may be called by any thread, and by several processes with one store. All of them
  * can answer DOT2HSM_E_STORE: it cannot be reached, is locked for too long, or its disk is full.
  * @{ */
+/** An open store: requests, blacklist, served ECAs, who may have which file. */
 typedef struct dot2hsm_ra_store dot2hsm_ra_store;
 
 /**
@@ -70,16 +71,16 @@ DOT2HSM_API dot2hsm_status dot2hsm_ra_file_each(dot2hsm_ra_store *store,
 
 /** A request that was accepted and waits for a CA; valid during the call. */
 struct dot2hsm_ra_request {
-    int kind;               /**< DOT2HSM_RA_APPLICATION, ... */
-    const uint8_t *hash;    /**< 32 octets; the last 8 are the requestHash */
-    const uint8_t *request; /**< the Signed...Request, decrypted */
-    size_t request_size;
+    int kind;                   /**< DOT2HSM_RA_APPLICATION, ... */
+    const uint8_t *hash;        /**< 32 octets; the last 8 are the requestHash */
+    const uint8_t *request;     /**< the Signed...Request, decrypted */
+    size_t request_size;        /**< octets */
     const uint8_t *certificate; /**< the enrollment certificate, as received */
-    size_t certificate_size;
-    const uint8_t *requester; /**< its whole hash */
-    size_t requester_size;
-    int64_t received;       /**< Unix time */
-    uint32_t download_time; /**< certDLTime, Time32 */
+    size_t certificate_size;    /**< octets */
+    const uint8_t *requester;   /**< its whole hash */
+    size_t requester_size;      /**< 32 or 48 */
+    int64_t received;           /**< Unix time */
+    uint32_t download_time;     /**< certDLTime, Time32 */
 };
 /** Calls each for every request that is pending, oldest first, until it returns 0. */
 DOT2HSM_API dot2hsm_status dot2hsm_ra_request_each(
@@ -97,6 +98,7 @@ DOT2HSM_API dot2hsm_status dot2hsm_ra_request_finish(dot2hsm_ra_store *store,
 
 /** @name The decision
  * @{ */
+/** Whom an RA trusts, its keys, and how it decides. */
 typedef struct dot2hsm_ra dot2hsm_ra;
 
 /** How an RA decides. */
@@ -115,6 +117,7 @@ struct dot2hsm_ra_options {
 DOT2HSM_API dot2hsm_status dot2hsm_ra_new(dot2hsm_ctx *ctx, dot2hsm_ra_store *store,
                                           const struct dot2hsm_ra_options *options, dot2hsm_ra **ra,
                                           dot2hsm_error *error);
+/** NULL is nothing to free; a server that uses it keeps it. */
 DOT2HSM_API void dot2hsm_ra_free(dot2hsm_ra *ra);
 /** As dot2hsm_trust_add_anchor(). */
 DOT2HSM_API dot2hsm_status dot2hsm_ra_add_anchor(dot2hsm_ra *ra, const dot2hsm_cert *cert,
@@ -181,6 +184,7 @@ DOT2HSM_API dot2hsm_status dot2hsm_ra_authorise_request(
 
 /** @name The HTTPS server
  * @{ */
+/** A server at work. */
 typedef struct dot2hsm_ra_server dot2hsm_ra_server;
 
 /** One line for the operator's log: key=value pairs, escaped. priority is one of syslog(3). */
@@ -205,7 +209,7 @@ struct dot2hsm_ra_server_options {
     unsigned max_per_address; /**< [100] */
     unsigned stop_deadline;   /**< seconds that open requests have after a stop [30] */
     dot2hsm_ra_log_fn *log;   /**< called by the server's threads [no log] */
-    void *log_arg;
+    void *log_arg;            /**< first argument of log */
 };
 /**
  * Starts a server in threads of its own, which have all signals blocked. DOT2HSM_E_SERVER: the

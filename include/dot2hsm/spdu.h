@@ -41,9 +41,11 @@ typedef struct dot2hsm_spdu dot2hsm_spdu;
 DOT2HSM_API dot2hsm_status dot2hsm_spdu_verify(dot2hsm_trust *trust, const uint8_t *octets,
                                                size_t size, uint32_t time32, dot2hsm_spdu **spdu,
                                                dot2hsm_error *error);
+/** NULL is nothing to free. */
 DOT2HSM_API void dot2hsm_spdu_free(dot2hsm_spdu *spdu);
 /** The payload; valid while spdu is. */
 DOT2HSM_API const uint8_t *dot2hsm_spdu_payload(const dot2hsm_spdu *spdu, size_t *size);
+/** The provider service identifier that its header names. */
 DOT2HSM_API uint64_t dot2hsm_spdu_psid(const dot2hsm_spdu *spdu);
 /** Time64 (TAI microseconds); 0 if the header has none. */
 DOT2HSM_API uint64_t dot2hsm_spdu_generation_time(const dot2hsm_spdu *spdu);
