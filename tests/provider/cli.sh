@@ -118,6 +118,49 @@ printf '0: Pkey\n1: Public key\n2: Certificate\nTotal found: 3\n' | cmp - "$lab/
     die "private before public before certificate: $(cat "$lab/out")"
 ours x509 -in "$(uri P-256)" -noout -subject | grep -q "CN = P-256"
 
+step "each path attribute of RFC 7512, as it is and as it is not"
+# What the tools of others tell about the token's slot and about the module.
+softhsm2-util --show-slots >"$lab/slots"
+slot=$(awk '/^Slot / { slot = $2 } /Label: +lab *$/ { print slot }' "$lab/slots")
+# field NAME [N]: the Nth of that name in the token's slot, percent-encoded where it must be.
+field() {
+    sed -n "/^Slot $slot\$/,/^Slot /s/^ *$1: *\(.*[^ ]\) *\$/\1/p" "$lab/slots" | sed -n "${2:-1}p" |
+        sed 's/ /%20/g'
+}
+pkcs11-tool --module $module --show-info >"$lab/info" 2>/dev/null
+library() { sed -n "s/^$1 *\(.*\) (ver .*/\1/p; s/^$1  *\([^(]*\)\$/\1/p" "$lab/info" | sed 's/ /%20/g'; }
+id=$(plain asn1parse -in "$lab/P-256.key" | sed -n 's/.*UTF8STRING.*;id=\([^;]*\).*/\1/p')
+tried=0
+while read -r attribute value other; do
+    [ -n "$value" ] || die "$attribute: no value to try"
+    ours storeutl -noout "$(uri P-256);type=public;$attribute=$value" >"$lab/out" 2>"$lab/err" || true
+    grep -q "Total found: 1" "$lab/out" || die "$attribute=$value: $(cat "$lab/out" "$lab/err")"
+    ours storeutl -noout "$(uri P-256);type=public;$attribute=$other" >"$lab/out" 2>"$lab/err" || true
+    ! grep -q "Total found: [^0]" "$lab/out" || die "$attribute=$other: $(cat "$lab/out")"
+    grep -Eq "P11_E_NO_TOKEN|no object matches" "$lab/err" || die "$attribute=$other: $(cat "$lab/err")"
+    tried=$((tried + 1))
+done <<LIST
+manufacturer $(field 'Manufacturer ID' 2) SoftHSM
+model $(field Model) SoftHSM%20v3
+serial $(field 'Serial number') 0000000000000000
+id $id %00
+slot-id $slot $((slot + 1))
+slot-manufacturer $(field 'Manufacturer ID') SoftHSM
+slot-description $(field Description) slot
+library-manufacturer $(library Manufacturer) OpenSC
+library-description $(library Library) PKCS11
+library-version $(sed -n 's/.*(ver \(.*\))/\1/p' "$lab/info") 9.9
+LIST
+[ "$tried" -eq 10 ] || die "$tried attributes tried"
+# token, object and type are in each of these: now as they are not.
+for wrong in "token=lib;object=P-256" "token=lab;object=p-256" "token=lab;object=brainpoolP256r1;type=cert"; do
+    ours storeutl -noout "pkcs11:$wrong" >"$lab/out" 2>&1 || true
+    ! grep -q "Total found: [^0]" "$lab/out" || die "$wrong: $(cat "$lab/out")"
+done
+ours storeutl -noout "$(uri P-256);type=private" | grep -q "0: Pkey" || die "type=private"
+ours storeutl -noout "$(uri P-256);type=public" | grep -q "0: Public key" || die "type=public"
+ours storeutl -noout "$(uri P-256);type=cert" | grep -q "0: Certificate" || die "type=cert"
+
 step "a private key without its public object: the certificate of the same CKA_ID has the point"
 ours genpkey -algorithm EC -propquery '?provider=dot2hsm' -pkeyopt group:P-256 \
     -pkeyopt "pkcs11_uri:$(uri bare);id=%ba%4e" -out "$lab/bare.key"
