@@ -91,6 +91,24 @@ background=
 ! grep -Ei 'signal 11|exited on signal|\[(alert|crit|emerg)\]' "$lab/error.log" ||
     die "in the error log"
 
+if [ "$(id -u)" -eq 0 ] && id www-data >/dev/null 2>&1; then
+    step "workers of another user, as Debian's are: it may read the token, and not the PIN"
+    sed -i 's/^user root;/user www-data;/' "$lab/nginx.conf"
+    chmod 711 "$lab"
+    chgrp -R www-data "$lab/tokens"
+    chmod -R g+rwX "$lab/tokens"
+    start
+    for _ in $(seq 12); do
+        get -o /dev/null -D "$lab/head" || die "a worker of www-data does not sign: $(cat "$lab/error.log")"
+    done
+    worker=$(sed -n 's/^X-Worker: *\([0-9]*\).*/\1/p' "$lab/head")
+    [ "$(ps -o user= -p "$worker")" = www-data ] || die "the worker is not www-data's"
+    ! su -s /bin/sh www-data -c "cat $lab/pin" 2>/dev/null || die "www-data may read the PIN"
+    kill -QUIT "$background"
+    wait "$background" || die "nginx ended with $?"
+    background=
+fi
+
 step "a key file whose key is gone is refused at the start, with the reason"
 pkcs11-tool --module $module --login --pin $pin --delete-object --type privkey --label server \
     >/dev/null 2>&1
