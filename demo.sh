@@ -70,11 +70,10 @@ if [ -n "$dir" ]; then
 else
     dir=$(mktemp -d)
 fi
-pids=()
 finish() {
     local status=$?
     trap - EXIT
-    for pid in "${pids[@]}"; do
+    for pid in $(jobs -rp); do
         kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null || true
     done
     [ -n "$keep" ] || rm -rf "$dir"
@@ -132,7 +131,6 @@ if [ -n "$p11kit" ]; then
     say "The tokens move into another process: p11-kit server"
     setsid p11-kit server --provider "$softhsm" -n "$dir/p11-kit.sock" -f pkcs11: \
         >"$dir/p11-kit.log" 2>&1 &
-    pids+=($!)
     for _ in $(seq 100); do
         [ -S "$dir/p11-kit.sock" ] && break
         sleep 0.05
@@ -144,7 +142,6 @@ fi
 if [ -n "$remote" ]; then
     say "The tokens move into another process: p11shimd"
     setsid "$bin/../tests/p11shimd" "$dir/p11shim.sock" "$softhsm" >"$dir/p11shimd.log" 2>&1 &
-    pids+=($!)
     for _ in $(seq 100); do
         [ -S "$dir/p11shim.sock" ] && break
         sleep 0.05
@@ -191,7 +188,6 @@ echo "   HashedId8 of the enrollment certificate: $enrollment"
 say "The RA starts; its TLS key stays in its token"
 setsid "$bin/dot2hsm-ra" "$dir/lab/ra.conf" >"$dir/ra.log" 2>&1 &
 ra=$!
-pids+=("$ra")
 for _ in $(seq 200); do
     (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
     kill -0 "$ra" 2>/dev/null || break
@@ -247,7 +243,6 @@ else
     say "The CAs behind the RA start (dot2hsm lab run); the RSE asks for an application certificate"
     setsid "$bin/dot2hsm" lab run "$dir/lab" >"$dir/lab-run.txt" 2>&1 &
     cas=$!
-    pids+=("$cas")
     "$bin/dot2hsm" ee sync --config "$dir/lab/rse.conf" --wait >"$dir/sync.txt"
     sed 's/^/   RSE: /' "$dir/sync.txt"
     sed 's/^/   CAs: /' "$dir/lab-run.txt"

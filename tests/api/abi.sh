@@ -81,7 +81,6 @@ grep -q 'CKR_PIN_INCORRECT' "$work/err" || fail "$(cat "$work/err")"
 "$work/ra" "$provider" "$softhsm" "file:$work/ra.pin" pkcs11:token=ra "$work/lab" \
     >"$work/ra.port" 2>"$work/ra.log" &
 ra=$!
-pids+=("$ra")
 for _ in $(seq 200); do
     [ -s "$work/ra.port" ] && break
     kill -0 "$ra" 2>/dev/null || fail "the RA ended"
@@ -94,7 +93,6 @@ state=$work/lab/rse/state
 installed() { ls "$state"/application-*.oer 2>/dev/null; }
 # Its CA is at work before it asks; on a loaded machine it may be late, and the device asks again.
 setsid "$bin/dot2hsm" lab run --interval 50 "$work/lab" >"$work/cas.log" 2>&1 &
-pids+=("$!")
 for _ in $(seq 120); do
     "$bin/dot2hsm" ee sync --config "$work/lab/rse.conf" >"$work/sync.log" 2>&1 || true
     [ -z "$(installed)" ] || break

@@ -33,7 +33,6 @@ token_new() {
     export SHIM_SOCKET=$work/shim.sock
     setsid "$tools/p11shimd" "$SHIM_SOCKET" "$softhsm" >"$work/shimd.log" 2>&1 &
     shimd=$!
-    pids+=("$shimd")
     for _ in $(seq 100); do
         [ -S "$SHIM_SOCKET" ] && break
         sleep 0.05

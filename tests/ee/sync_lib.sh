@@ -23,7 +23,6 @@ END
 token_apart() {
     export SHIM_SOCKET=$work/shim.sock
     setsid "$tools/p11shimd" "$SHIM_SOCKET" "$softhsm" >"$work/shimd.log" 2>&1 &
-    pids+=("$!")
     for _ in $(seq 100); do
         [ -S "$SHIM_SOCKET" ] && break
         sleep 0.05
@@ -35,7 +34,6 @@ token_apart() {
 cas_start() {
     setsid "$dot2hsm" lab run --interval 50 "$@" "$lab" >>"$work/cas.log" 2>&1 &
     cas=$!
-    pids+=("$cas")
 }
 
 # says TEXT: the last command of expect said it.

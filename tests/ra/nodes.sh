@@ -13,7 +13,6 @@ for node in a b; do
         echo "log = $work/$node.log"
     } >"$work/$node.conf"
     setsid "$bin/dot2hsm-ra" "$work/$node.conf" >>"$work/$node.out" 2>&1 &
-    pids+=("$!")
     eval "$node=$!"
 done
 for node in a b; do
@@ -51,7 +50,6 @@ with open(port_file + ".new", "w") as file:
 os.rename(port_file + ".new", port_file)
 os.execvp("haproxy", ["haproxy", "-db", "-f", config])
 EOP
-pids+=("$!")
 export PATH=$PATH:/usr/sbin
 for _ in $(seq 200); do
     [ -s "$work/haproxy.port" ] && break

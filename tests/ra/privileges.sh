@@ -52,7 +52,6 @@ begin() {
     rm -f "$work/run/ra.port"
     "$@" "$bin/dot2hsm-ra" "$work/user.conf" >>"$work/stderr.log" 2>&1 &
     ra=$!
-    pids+=("$ra")
     for _ in $(seq 200); do
         [ -s "$work/run/ra.port" ] && break
         kill -0 "$ra" 2>/dev/null || fail "the RA ended"
@@ -93,7 +92,6 @@ cp "$config" "$work/user.conf"
 for socket in "$work/notify" "@dot2hsm-test-$$"; do
     python3 "$work/listen.py" "$socket" >"$work/heard" &
     listener=$!
-    pids+=("$listener")
     for _ in $(seq 100); do
         grep -q bound "$work/heard" && break
         sleep 0.05

@@ -6,14 +6,14 @@ bin=$BUILD_DIR/bin
 tools=$BUILD_DIR/tests
 softhsm=/usr/lib/softhsm/libsofthsm2.so
 work=$(mktemp -d)
-pids=()
 umask 077
 
 story_end() {
     local status=$? pid how=TERM
     trap - EXIT
     [ "$status" -eq 0 ] || how=KILL # who waits for an answer would wait for long
-    for pid in "${pids[@]}"; do
+    # Only what runs: the number of one that has ended may be somebody else's by now.
+    for pid in $(jobs -rp) $(jobs -sp); do
         kill -s "$how" -- "-$pid" 2>/dev/null || kill -s "$how" "$pid" 2>/dev/null || true
     done
     wait 2>/dev/null || true
@@ -64,7 +64,6 @@ ra_start() {
     rm -f "$work/ra.port"
     setsid "$bin/dot2hsm-ra" "$config" >>"$work/ra.log" 2>&1 &
     ra=$!
-    pids+=("$ra")
     for _ in $(seq 200); do
         [ -s "$work/ra.port" ] && break
         kill -0 "$ra" 2>/dev/null || fail "the RA ended"

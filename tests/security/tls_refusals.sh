@@ -50,7 +50,6 @@ false_ra() {
     port=$((20000 + RANDOM % 20000))
     setsid openssl s_server -accept "127.0.0.1:$port" -cert "$work/$1.pem" -key "$key" -www \
         >"$work/s_server.log" 2>&1 &
-    pids+=($!)
     server=$!
     for _ in $(seq 100); do
         (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return

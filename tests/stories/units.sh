@@ -97,7 +97,6 @@ if [ "$(id -u)" -eq 0 ]; then
     chown nobody "$work/run"
 fi
 setsid strace -f "${as[@]}" -o "$work/ra.trace" "$bin/dot2hsm-ra" "$work/lab/ra.conf" >"$work/ra.log" 2>&1 &
-pids+=($!)
 for _ in $(seq 400); do
     [ -s "$work/run/ra.port" ] && break
     sleep 0.05
@@ -108,7 +107,6 @@ file=$(basename "$work"/lab/ra/download/????????????????.zip)
 expect 0 "${run[@]}" "$bin/dot2hsm" ee download --config "$work/lab/rse.conf" \
     --out "$work/run/received" "$file"
 setsid "${run[@]}" "$bin/dot2hsm" lab run "$work/lab" >"$work/lab-run.log" 2>&1 &
-pids+=($!)
 expect 0 strace -f "${as[@]}" -o "$work/sync.trace" "$bin/dot2hsm" ee sync --config "$work/lab/rse.conf" --wait
 server_pid=$(pgrep -f "^$bin/dot2hsm-ra ")
 kill -HUP "$server_pid"
