@@ -336,8 +336,8 @@ enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bo
                                 p11_pin_fn *prompt, void *prompt_arg, bool *without);
 /* C_OpenSession, and C_Login with the PIN that was accepted before, if one was. Inside. */
 CK_RV p11_login_again(struct p11_op *op, CK_SLOT_ID slot, CK_SESSION_HANDLE *session);
-/* Whether the token's sessions and login are as they should be. Inside the module. */
-bool p11_login_alive(struct p11_op *op);
+/* Whether the sessions and the login of a token of the module are as they should be. Inside it. */
+bool p11_login_alive(struct p11_op *op, struct p11_token *token);
 /* The login that a key with CKA_ALWAYS_AUTHENTICATE wants between C_SignInit and C_Sign. */
 CK_RV p11_login_for_key(struct p11_op *op);
 /* C_OpenSession for op->session where the token gives one only: with the login. Inside. */

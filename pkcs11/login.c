@@ -142,9 +142,8 @@ CK_RV p11_login_for_key(struct p11_op *op)
     return rv;
 }
 
-bool p11_login_alive(struct p11_op *op)
+bool p11_login_alive(struct p11_op *op, struct p11_token *token)
 {
-    struct p11_token *token = op->token;
     CK_SESSION_HANDLE session;
     CK_SESSION_INFO info;
     bool open, logged_in;

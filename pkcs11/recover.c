@@ -153,12 +153,8 @@ static bool module_alive(struct p11_op *op)
         return false;
     ERR_set_mark();
     if (p11_enter(op) == P11_OK) {
-        for (size_t i = 0; i < count && !alive; i++) {
-            struct p11_op other = *op;
-
-            other.token = others[i];
-            alive = p11_login_alive(&other);
-        }
+        for (size_t i = 0; i < count && !alive; i++)
+            alive = p11_login_alive(op, others[i]);
         p11_leave(op);
     }
     ERR_pop_to_mark();
@@ -234,7 +230,7 @@ enum p11_status p11_recover(struct p11_op *op, CK_RV rv, unsigned long generatio
 
         if (status != P11_OK)
             return status;
-        alive = p11_login_alive(op);
+        alive = p11_login_alive(op, op->token);
         p11_leave(op);
         if (alive)
             return P11_OK;
