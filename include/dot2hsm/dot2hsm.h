@@ -46,7 +46,7 @@ DOT2HSM_API const char *dot2hsm_version(void);
 
 /** What a function answers. Values stay what they are; others may come. */
 typedef enum dot2hsm_status {
-    DOT2HSM_OK = 0,
+    DOT2HSM_OK = 0,                  /**< it was done */
     DOT2HSM_E_MEMORY = 1,            /**< out of memory */
     DOT2HSM_E_ARGUMENT = 2,          /**< a caller's mistake: NULL, a wrong size, a bad option */
     DOT2HSM_E_DECODE = 3,            /**< not the COER of the type; offset and field say where */
