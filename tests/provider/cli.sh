@@ -214,9 +214,10 @@ refused "P11_E_PIN" \
 
 step "s_server with the key in the token"
 for version in tls1_2 tls1_3; do
+    : >"$lab/server.log" # it is read before the server may have opened it
     OPENSSL_CONF="$lab/openssl.cnf" openssl s_server -key "$(uri P-256)" -cert "$lab/P-256.crt" \
         -provider default -provider dot2hsm -accept 127.0.0.1:0 -$version -www \
-        >"$lab/server.log" 2>&1 &
+        >>"$lab/server.log" 2>&1 &
     background=$!
     port=
     for _ in $(seq 100); do
