@@ -91,11 +91,12 @@ static void answer(struct asker *asker, bool body, const char *status, struct ev
     size_t size = figures == NULL ? 0 : evbuffer_get_length(figures);
 
     asker->answered = true;
-    evbuffer_add_printf(
-        output, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n", status, size,
-        size == 0 ? "" : "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
-    if (body && figures != NULL)
-        evbuffer_add_buffer(output, figures);
+    if (evbuffer_add_printf(
+            output, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n", status,
+            size,
+            size == 0 ? "" : "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n") < 0 ||
+        (body && figures != NULL && evbuffer_add_buffer(output, figures) != 0))
+        asker_free(asker); /* no memory */
 }
 
 /* A whole head: only its first line says anything that matters here. */
@@ -132,6 +133,7 @@ static void on_read(struct bufferevent *bev, void *arg)
     struct asker *asker = arg;
     struct evbuffer *input = bufferevent_get_input(bev);
     struct evbuffer_ptr line, head;
+    const char *octets;
     size_t size = 0;
 
     if (asker->answered) {
@@ -142,10 +144,16 @@ static void on_read(struct bufferevent *bev, void *arg)
     head = evbuffer_search(input, "\r\n\r\n", 4, NULL);
     if (head.pos < 0)
         head = evbuffer_search(input, "\n\n", 2, NULL);
-    if (head.pos >= 0)
-        answer_line(asker, (const char *)evbuffer_pullup(input, line.pos), (size_t)line.pos);
-    else if (evbuffer_get_length(input) >= REQUEST_MAX)
+    if (head.pos < 0) {
+        if (evbuffer_get_length(input) >= REQUEST_MAX)
+            asker_free(asker);
+        return;
+    }
+    octets = (const char *)evbuffer_pullup(input, line.pos);
+    if (octets == NULL && line.pos > 0)
         asker_free(asker);
+    else
+        answer_line(asker, octets, (size_t)line.pos);
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
@@ -201,8 +209,8 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
         port->said = now.tv_sec;
         ra_app_say_text(LOG_ERR, "event=accept_failed service=metrics", "detail", strerror(error));
     }
-    evconnlistener_disable(listener);
-    event_add(port->again, &pause);
+    if (event_add(port->again, &pause) == 0) /* or it would never be enabled again */
+        evconnlistener_disable(listener);
 }
 
 struct ra_app_port *ra_app_port_open(struct event_base *base, const char *address, uint16_t number,

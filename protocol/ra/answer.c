@@ -15,7 +15,8 @@
 #include <openssl/ssl3.h>
 
 #define UNSUPPORTED_TYPE 415
-#define CHUNK 65536 /* octets of a file on their way at a time, for each connection */
+#define HEAD_ROOM 4096 /* more than the head of an answer takes */
+#define CHUNK 65536    /* octets of a file on their way at a time, for each connection */
 
 /* ---- the end of an answer ---- */
 
@@ -99,20 +100,37 @@ void ra_answer_abort(struct ra_conn *conn)
     answer_clear(&conn->answer);
 }
 
-/* ---- refusals ---- */
+/* ---- the head of an answer ---- */
 
-static void header_add(struct evhttp_request *request, const char *name, const char *value)
+void ra_header_add(struct ra_conn *conn, const char *name, const char *value)
 {
-    evhttp_add_header(evhttp_request_get_output_headers(request), name, value);
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(conn->answer.request);
+
+    if (evhttp_add_header(headers, name, value) != 0)
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
 }
 
-static void header_add_number(struct evhttp_request *request, const char *name, uint64_t value)
+void ra_header_add_number(struct ra_conn *conn, const char *name, uint64_t value)
 {
     char text[32];
 
     snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    header_add(request, name, text);
+    ra_header_add(conn, name, text);
 }
+
+/*
+ * evhttp does not look whether what it prints into the output has found room: a head with a hole in
+ * it would be sent.
+ */
+bool ra_head_begin(struct ra_conn *conn)
+{
+    if (evbuffer_expand(bufferevent_get_output(conn->bev), HEAD_ROOM) != 0)
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
+    ra_conn_wait(conn, RA_WAIT_WRITE);
+    return conn->state != RA_CONN_DEAD;
+}
+
+/* ---- refusals ---- */
 
 static void log_refused(const struct ra_conn *conn, const char *reason, int code, int status,
                         const char *detail)
@@ -138,26 +156,24 @@ static void log_refused(const struct ra_conn *conn, const char *reason, int code
 void ra_refuse(struct ra_conn *conn, const char *reason, int code, int qa_status,
                const char *detail)
 {
-    struct evhttp_request *request = conn->answer.request;
     const struct scms_error *error = scms_error_find(code);
     bool qa = conn->loop->server->config.stage == RA_STAGE_QA;
     int status = qa ? qa_status : HTTP_INTERNAL;
-    char number[16];
 
     log_refused(conn, reason, code, status, detail);
     conn->answer.refused = reason;
     conn->closing = true;
-    header_add(request, "Connection", "close");
-    header_add(request, "Content-Length", "0");
+    ra_header_add(conn, "Connection", "close");
+    ra_header_add(conn, "Content-Length", "0");
     if (qa && error != NULL) {
-        snprintf(number, sizeof number, "%d", code);
-        header_add(request, "SCMS-POC-Error", number);
-        header_add(request, "SCMS-POC-Error-Message", error->message);
+        ra_header_add_number(conn, "SCMS-POC-Error", (uint64_t)code);
+        ra_header_add(conn, "SCMS-POC-Error-Message", error->message);
     }
     if (status == HTTP_BADMETHOD)
-        header_add(request, "Allow", ra_route_is_post(conn->route) ? "POST" : "GET, HEAD");
-    ra_conn_wait(conn, RA_WAIT_WRITE);
-    evhttp_send_reply(request, status,
+        ra_header_add(conn, "Allow", ra_route_is_post(conn->route) ? "POST" : "GET, HEAD");
+    if (!ra_head_begin(conn))
+        return;
+    evhttp_send_reply(conn->answer.request, status,
                       status == HTTP_NOTFOUND         ? "Not Found"
                       : status == HTTP_BADMETHOD      ? "Method Not Allowed"
                       : status == HTTP_ENTITYTOOLARGE ? "Request Entity Too Large"
@@ -250,8 +266,8 @@ out:
 static void send_head_only(struct ra_conn *conn, int status, const char *reason)
 {
     conn->answer.status = status;
-    ra_conn_wait(conn, RA_WAIT_WRITE);
-    evhttp_send_reply(conn->answer.request, status, reason, NULL);
+    if (ra_head_begin(conn))
+        evhttp_send_reply(conn->answer.request, status, reason, NULL);
 }
 
 /* The validator is known: conditions, range, headers, octets. */
@@ -269,47 +285,48 @@ static void answer_file(struct ra_conn *conn)
     char text[400];
 
     if (conn->loop->stopping)
-        header_add(request, "Connection", "close");
+        ra_header_add(conn, "Connection", "close");
     answer->total = size;
-    header_add(request, "ETag", answer->etag);
+    ra_header_add(conn, "ETag", answer->etag);
     if (none_match != NULL && ra_if_none_match(none_match, answer->etag)) {
         send_head_only(conn, HTTP_NOTMODIFIED, "Not Modified");
         return;
     }
-    header_add(request, "Accept-Ranges", "bytes");
+    ra_header_add(conn, "Accept-Ranges", "bytes");
     /* Range has a meaning with GET only (RFC 9110 section 14.2). */
     if (!head && (if_range == NULL || ra_if_range_matches(if_range, answer->etag)))
         part = ra_range_parse(range, size, &first, &last);
     if (part == RA_RANGE_UNSATISFIABLE) {
         snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)size);
-        header_add(request, "Content-Range", text);
-        header_add(request, "Content-Length", "0");
+        ra_header_add(conn, "Content-Range", text);
+        ra_header_add(conn, "Content-Length", "0");
         send_head_only(conn, 416, "Requested Range Not Satisfiable");
         return;
     }
     if (part == RA_RANGE_PART) {
         snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)first,
                  (unsigned long long)last, (unsigned long long)size);
-        header_add(request, "Content-Range", text);
+        ra_header_add(conn, "Content-Range", text);
         answer->part = true;
         answer->first = first;
         answer->left = last - first + 1;
     } else {
         answer->left = size;
     }
-    header_add_number(request, "Content-Length", answer->left);
-    header_add(request, "Content-Type",
-               strstr(answer->name, ".zip") != NULL ? "application/zip"
-                                                    : "application/octet-stream");
+    ra_header_add_number(conn, "Content-Length", answer->left);
+    ra_header_add(conn, "Content-Type",
+                  strstr(answer->name, ".zip") != NULL ? "application/zip"
+                                                       : "application/octet-stream");
     snprintf(text, sizeof text, "attachment; filename=\"%s\"", answer->name);
-    header_add(request, "Content-Disposition", text);
+    ra_header_add(conn, "Content-Disposition", text);
     if (head) {
         answer->left = 0;
         send_head_only(conn, HTTP_OK, "OK");
         return;
     }
     answer->status = part == RA_RANGE_PART ? 206 : HTTP_OK;
-    ra_conn_wait(conn, RA_WAIT_WRITE);
+    if (!ra_head_begin(conn))
+        return;
     evhttp_send_reply_start(request, answer->status,
                             part == RA_RANGE_PART ? "Partial Content" : "OK");
     send_more(NULL, conn);
@@ -337,6 +354,9 @@ static void on_slice(evutil_socket_t fd, short what, void *arg)
         break;
     case RA_ETAG_FAILED:
         ra_conn_kill(conn, LOG_WARNING, "file_changed", answer->name);
+        break;
+    case RA_ETAG_MEMORY:
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
         break;
     }
 }
@@ -421,14 +441,20 @@ static void answer_public(struct ra_conn *conn, char *const *configured, int cod
     struct ra_answer *answer = &conn->answer;
     const char *name;
     char *path = NULL;
+    bool served;
     int error;
 
     pthread_mutex_lock(&server->lock);
-    if (*configured != NULL)
+    served = *configured != NULL;
+    if (served)
         path = OPENSSL_strdup(*configured);
     pthread_mutex_unlock(&server->lock);
-    if (path == NULL) {
+    if (!served) {
         ra_refuse(conn, "not_served", SCMS_RA_INVALID_URL, HTTP_NOTFOUND, "");
+        return;
+    }
+    if (path == NULL) {
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
         return;
     }
     error = ra_file_open(AT_FDCWD, path, &answer->file);

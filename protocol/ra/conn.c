@@ -10,6 +10,7 @@
 #include "protocol/ra/server_internal.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,15 +94,20 @@ static unsigned seconds_of(const struct ra_conn *conn, enum ra_wait wait)
     return 0;
 }
 
-void ra_conn_wait(struct ra_conn *conn, enum ra_wait wait)
+static bool set_deadline(struct ra_conn *conn, enum ra_wait wait)
 {
     struct timeval tv = {.tv_sec = (time_t)seconds_of(conn, wait)};
 
-    if (conn->state == RA_CONN_DEAD)
-        return;
     conn->wait = wait;
     conn->written_mark = conn->written;
-    event_add(conn->deadline, &tv);
+    return event_add(conn->deadline, &tv) == 0;
+}
+
+void ra_conn_wait(struct ra_conn *conn, enum ra_wait wait)
+{
+    /* Without a deadline it could stay for ever. */
+    if (conn->state != RA_CONN_DEAD && !set_deadline(conn, wait))
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -226,6 +232,10 @@ static bool take_head(struct ra_conn *conn)
     size = (size_t)at.pos + 4;
     octets = (const char *)evbuffer_pullup(conn->held, (ev_ssize_t)size);
     conn->requests++;
+    if (octets == NULL) {
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
+        return false;
+    }
     fault = ra_head_parse(octets, size, &head);
     if (fault != RA_HEAD_OK) {
         log_bad_head(conn, fault);
@@ -244,7 +254,7 @@ static bool take_head(struct ra_conn *conn)
     conn->state = RA_CONN_BODY;
     if (conn->body_left > 0)
         ra_conn_wait(conn, RA_WAIT_BODY);
-    return true;
+    return conn->state == RA_CONN_BODY;
 }
 
 /*
@@ -285,8 +295,11 @@ static void pump(struct ra_conn *conn)
         conn->state = RA_CONN_BUSY;
         conn->arrived = ra_metrics_now();
         ra_conn_wait(conn, RA_WAIT_WRITE);
+        if (conn->state == RA_CONN_DEAD)
+            return;
         conn->passing = true;
-        evbuffer_add_buffer(bufferevent_get_input(conn->bev), conn->cleared);
+        if (evbuffer_add_buffer(bufferevent_get_input(conn->bev), conn->cleared) != 0)
+            ra_conn_kill(conn, LOG_ERR, "memory", NULL);
         conn->passing = false;
     }
 }
@@ -303,7 +316,10 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     }
     if (conn->state == RA_CONN_HEAD && conn->wait == RA_WAIT_IDLE)
         ra_conn_wait(conn, RA_WAIT_HEAD);
-    evbuffer_add_buffer(conn->held, input);
+    if (evbuffer_add_buffer(conn->held, input) != 0) {
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
+        return;
+    }
     if (conn->state == RA_CONN_BUSY) {
         /* The next request may be sent before this one is answered, but not without end. */
         if (evbuffer_get_length(conn->held) > conn->loop->server->config.max_headers)
@@ -452,21 +468,34 @@ static void on_admit(evutil_socket_t fd, short what, void *arg)
 {
     struct ra_conn *conn = arg;
     struct ra_server *server = conn->loop->server;
+    int error;
 
     (void)fd;
     (void)what;
     if (conn->state == RA_CONN_DEAD)
         return;
+    if (bufferevent_getfd(conn->bev) < 0) {
+        /* evhttp had no memory for its part; it has closed the socket and forgotten the rest. */
+        conn->state = RA_CONN_DEAD;
+        log_closed(conn, LOG_ERR, "memory", NULL);
+        bufferevent_free(conn->bev);
+        return;
+    }
     peer_of(conn, bufferevent_getfd(conn->bev));
     if (conn->loop->stopping) {
         ra_conn_kill(conn, LOG_DEBUG, "stopping", NULL);
-    } else if (atomic_load(&server->connections) > server->config.max_connections) {
-        ra_conn_kill(conn, LOG_WARNING, "too_many_connections", "in all");
-    } else if (!ra_peers_enter(server->peers, &conn->address, server->config.max_per_address)) {
-        ra_conn_kill(conn, LOG_WARNING, "too_many_connections", "from this address");
-    } else {
-        conn->counted = true;
+        return;
     }
+    if (atomic_load(&server->connections) > server->config.max_connections) {
+        ra_conn_kill(conn, LOG_WARNING, "too_many_connections", "in all");
+        return;
+    }
+    error = ra_peers_enter(server->peers, &conn->address, server->config.max_per_address);
+    conn->counted = error == 0;
+    if (error == ENOMEM)
+        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
+    else if (error != 0)
+        ra_conn_kill(conn, LOG_WARNING, "too_many_connections", "from this address");
 }
 
 static struct ra_conn *conn_new(struct ra_loop *loop, SSL *ssl)
@@ -477,6 +506,7 @@ static struct ra_conn *conn_new(struct ra_loop *loop, SSL *ssl)
         return NULL;
     conn->loop = loop;
     conn->ssl = ssl;
+    conn->state = RA_CONN_DEAD; /* until it can be served */
     conn->answer.file.fd = -1;
     conn->number = ++loop->serial;
     conn->admit = event_new(loop->base, -1, 0, on_admit, conn);
@@ -521,9 +551,31 @@ static struct bufferevent *deaf_bufferevent(struct event_base *base)
     struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     struct timeval tv = {.tv_usec = 1000};
 
-    if (bev == NULL || evbuffer_add_cb(bufferevent_get_input(bev), drop_all, NULL) == NULL ||
-        bufferevent_set_timeouts(bev, &tv, &tv) != 0)
-        abort();
+    if (bev != NULL && evbuffer_add_cb(bufferevent_get_input(bev), drop_all, NULL) != NULL &&
+        bufferevent_set_timeouts(bev, &tv, &tv) == 0)
+        return bev;
+    if (bev != NULL)
+        bufferevent_free(bev);
+    return NULL;
+}
+
+/*
+ * Without memory for that either, what evhttp makes, if it can, has a second; a request on it is
+ * not one of ours, and is told of an error.
+ */
+static struct bufferevent *accept_nobody(struct ra_loop *loop)
+{
+    struct bufferevent *bev = deaf_bufferevent(loop->base);
+    struct ra_line line = {.size = 0};
+
+    ra_metrics_ended(&loop->metrics, "memory");
+    ra_line_add(&line, "event", "closed");
+    ra_line_add(&line, "reason", "memory");
+    ra_line_add(&line, "detail", "a connection cannot be accepted");
+    ra_server_log(loop->server, LOG_ERR, &line);
+    ERR_clear_error();
+    if (bev == NULL)
+        evhttp_set_timeout(loop->http, 1);
     return bev;
 }
 
@@ -535,6 +587,7 @@ struct bufferevent *ra_conn_accept(struct event_base *base, void *arg)
     struct bufferevent *bev;
     SSL *ssl;
 
+    evhttp_set_timeout(loop->http, -1);
     pthread_mutex_lock(&server->lock);
     ssl = SSL_new(server->tls);
     pthread_mutex_unlock(&server->lock);
@@ -544,22 +597,23 @@ struct bufferevent *ra_conn_accept(struct event_base *base, void *arg)
         if (conn != NULL)
             conn_free(conn);
         SSL_free(ssl);
-        return deaf_bufferevent(base);
+        return accept_nobody(loop);
     }
     SSL_set_app_data(ssl, conn);
     SSL_set_info_callback(ssl, on_tls_info);
+    /* Frees the SSL, and with it the connection, also when it fails. */
     bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
                                          BEV_OPT_CLOSE_ON_FREE);
-    if (bev == NULL || evbuffer_add_cb(bufferevent_get_input(bev), on_input, conn) == NULL ||
-        evbuffer_add_cb(bufferevent_get_output(bev), on_output, conn) == NULL) {
-        if (bev != NULL)
-            bufferevent_free(bev);
-        else
-            SSL_free(ssl);
-        return deaf_bufferevent(base);
-    }
+    if (bev == NULL)
+        return accept_nobody(loop);
     conn->bev = bev;
-    ra_conn_wait(conn, RA_WAIT_HEAD);
+    if (evbuffer_add_cb(bufferevent_get_input(bev), on_input, conn) == NULL ||
+        evbuffer_add_cb(bufferevent_get_output(bev), on_output, conn) == NULL ||
+        !set_deadline(conn, RA_WAIT_HEAD)) {
+        bufferevent_free(bev);
+        return accept_nobody(loop);
+    }
+    conn->state = RA_CONN_HEAD;
     event_active(conn->admit, EV_TIMEOUT, 0);
     return bev;
 }

@@ -308,7 +308,7 @@ enum ra_etag_state ra_etag_step(ra_etags *etags, const struct ra_file *file,
         }
         job->ctx = EVP_MD_CTX_new();
         if (job->ctx == NULL || EVP_DigestInit_ex(job->ctx, etags->sha256, NULL) != 1)
-            return RA_ETAG_FAILED;
+            return RA_ETAG_MEMORY;
     }
     while (done < SLICE) {
         ssize_t n = pread(file->fd, buffer, sizeof buffer, job->offset);

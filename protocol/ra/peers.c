@@ -3,6 +3,7 @@
  */
 #include "protocol/ra/server_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,10 +73,10 @@ static struct peer **find(ra_peers *peers, const struct in6_addr *address)
     return at;
 }
 
-bool ra_peers_enter(ra_peers *peers, const struct in6_addr *address, unsigned max)
+int ra_peers_enter(ra_peers *peers, const struct in6_addr *address, unsigned max)
 {
     struct peer **at;
-    bool entered = false;
+    int error = 0;
 
     pthread_mutex_lock(&peers->lock);
     at = find(peers, address);
@@ -84,12 +85,14 @@ bool ra_peers_enter(ra_peers *peers, const struct in6_addr *address, unsigned ma
         if (*at != NULL)
             (*at)->address = *address;
     }
-    if (*at != NULL && (*at)->count < max) {
+    if (*at == NULL)
+        error = ENOMEM;
+    else if ((*at)->count >= max)
+        error = EUSERS;
+    else
         (*at)->count++;
-        entered = true;
-    }
     pthread_mutex_unlock(&peers->lock);
-    return entered;
+    return error;
 }
 
 void ra_peers_leave(ra_peers *peers, const struct in6_addr *address)

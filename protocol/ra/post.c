@@ -10,27 +10,26 @@
 
 #include <openssl/crypto.h>
 
+#include "protocol/ra/decide.h"
 #include "protocol/ra/server_internal.h"
 
 static void send_octets(struct ra_conn *conn, const uint8_t *octets, size_t size)
 {
     struct evhttp_request *request = conn->answer.request;
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     struct evbuffer *buffer = evbuffer_new();
-    char text[32];
 
     if (buffer == NULL || evbuffer_add(buffer, octets, size) != 0) {
         ra_conn_kill(conn, LOG_ERR, "memory", NULL);
         goto out;
     }
-    snprintf(text, sizeof text, "%zu", size);
-    evhttp_add_header(headers, "Content-Length", text);
-    evhttp_add_header(headers, "Content-Type", "application/octet-stream");
+    ra_header_add_number(conn, "Content-Length", size);
+    ra_header_add(conn, "Content-Type", "application/octet-stream");
     if (conn->loop->stopping)
-        evhttp_add_header(headers, "Connection", "close");
+        ra_header_add(conn, "Connection", "close");
     conn->answer.status = HTTP_OK;
+    if (!ra_head_begin(conn))
+        goto out;
     conn->answer.sent = conn->answer.total = size;
-    ra_conn_wait(conn, RA_WAIT_WRITE);
     evhttp_send_reply(request, HTTP_OK, "OK", buffer);
 out:
     if (buffer != NULL)
@@ -82,12 +81,14 @@ static void answer_ra_certificate(struct ra_conn *conn, const ra_keys *keys, con
     struct dot2_error error = {0};
     const struct ra_key *key = NULL;
     const uint8_t *octets;
+    enum dot2_status status;
     uint32_t now;
     size_t octets_size = 0;
 
-    if (scms_ra_cert_request_parse(body, size, &error) != DOT2_OK) {
-        ra_refuse(conn, ra_reason_name(RA_REQUEST_MALFORMED), SCMS_RA_WRONG_PARAMETERS,
-                  HTTP_INTERNAL, error.detail);
+    status = scms_ra_cert_request_parse(body, size, &error);
+    if (status != DOT2_OK) {
+        ra_refuse(conn, ra_reason_name(ra_is_internal(status) ? RA_INTERNAL : RA_REQUEST_MALFORMED),
+                  SCMS_RA_WRONG_PARAMETERS, HTTP_INTERNAL, error.detail);
         return;
     }
     if (dot2_time32_now(&now) == DOT2_OK)

@@ -171,8 +171,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         ra_conn_kill(conn, LOG_DEBUG, "stopping", NULL);
     if (LIST_EMPTY(&loop->conns))
         event_base_loopexit(loop->base, NULL);
-    else
-        event_add(loop->grace, &tv);
+    else if (event_add(loop->grace, &tv) != 0)
+        on_grace(-1, 0, loop);
 }
 
 static void on_accept_again(evutil_socket_t fd, short what, void *arg)
@@ -205,8 +205,8 @@ static void on_accept_error(struct evconnlistener *listener, void *evhttp)
         ra_line_add(&line, "detail", "%s", strerror(error));
         ra_server_log(loop->server, LOG_ERR, &line);
     }
-    evconnlistener_disable(listener);
-    event_add(loop->accept_again, &tv);
+    if (event_add(loop->accept_again, &tv) == 0) /* or it would never be enabled again */
+        evconnlistener_disable(listener);
 }
 
 static void *loop_run(void *arg)
@@ -457,6 +457,8 @@ static bool services_init(ra_server *server, const struct ra_server_config *conf
             return false;
         }
         server->crl_file = OPENSSL_strdup(config->crl_file);
+        if (server->crl_file == NULL)
+            snprintf(text, text_size, "out of memory");
         return server->crl_file != NULL;
     }
     server->url_base = config->url_base == NULL ? NULL : OPENSSL_strdup(config->url_base);

@@ -39,8 +39,8 @@
 typedef struct ra_peers ra_peers;
 ra_peers *ra_peers_new(void);
 void ra_peers_free(ra_peers *peers);
-/* One more connection of an address, unless it has max already. */
-bool ra_peers_enter(ra_peers *peers, const struct in6_addr *address, unsigned max);
+/* One more connection of an address. 0, EUSERS if it has max already, ENOMEM. */
+int ra_peers_enter(ra_peers *peers, const struct in6_addr *address, unsigned max);
 void ra_peers_leave(ra_peers *peers, const struct in6_addr *address);
 
 /* ---- files.c ------------------------------------------------------------------------------- */
@@ -76,8 +76,9 @@ struct ra_etag_job {
 };
 enum ra_etag_state {
     RA_ETAG_READY,
-    RA_ETAG_MORE,  /* call again */
-    RA_ETAG_FAILED /* the file could not be read, or changed meanwhile */
+    RA_ETAG_MORE,   /* call again */
+    RA_ETAG_FAILED, /* the file could not be read, or changed meanwhile */
+    RA_ETAG_MEMORY
 };
 enum ra_etag_state ra_etag_step(ra_etags *etags, const struct ra_file *file,
                                 struct ra_etag_job *job, char etag[RA_ETAG_SIZE]);
@@ -273,6 +274,12 @@ bool ra_urls_valid(const struct ra_server *server, const ra_keys *keys, uint32_t
                    size_t text_size);
 
 /* ---- answer.c ------------------------------------------------------------------------------ */
+
+/* Headers of the answer; without memory, the connection ends. */
+void ra_header_add(struct ra_conn *conn, const char *name, const char *value);
+void ra_header_add_number(struct ra_conn *conn, const char *name, uint64_t value);
+/* When all of them are there: whether the answer can be sent. */
+bool ra_head_begin(struct ra_conn *conn);
 
 /* A refusal: 500, or qa_status in stage QA, with the published code; the connection ends. */
 void ra_refuse(struct ra_conn *conn, const char *reason, int code, int qa_status,

@@ -17,12 +17,10 @@
 #include <cmocka.h>
 #include <openssl/err.h>
 
-static void on_log(void *arg, int priority, const char *line)
+void served_log_add(struct served *served, const char *line)
 {
-    struct served *served = arg;
     size_t size = strlen(line);
 
-    (void)priority;
     pthread_mutex_lock(&served->lock);
     if (served->log_size + size + 2 > sizeof served->log)
         served->log_size = 0;
@@ -30,6 +28,12 @@ static void on_log(void *arg, int priority, const char *line)
     memcpy(served->log + served->log_size + size, "\n", 2);
     served->log_size += size + 1;
     pthread_mutex_unlock(&served->lock);
+}
+
+static void on_log(void *arg, int priority, const char *line)
+{
+    (void)priority;
+    served_log_add(arg, line);
 }
 
 static void *run(void *arg)

@@ -33,6 +33,8 @@ void served_stop(struct served *served); /* and frees; the lab stays */
 bool served_logged(struct served *served, const char *text);
 void assert_logged(struct served *served, const char *text);
 void served_log_clear(struct served *served);
+/* One more line, of the test's own. */
+void served_log_add(struct served *served, const char *line);
 
 struct client {
     int fd;

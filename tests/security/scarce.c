@@ -1,8 +1,10 @@
 /*
  * scarce.c: see scarce.h. One wrapper for each function in the list of CMakeLists.txt.
  */
-#include "tests/security/scarce.h"
+#include "tests/security/scarce_wrap.h"
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,21 +29,55 @@ bool scarce_end(void)
     return failed;
 }
 
-static bool fails(void)
+static atomic_uint all_number, all_counted;
+static atomic_bool all_on, all_lasting, all_failed;
+static _Thread_local bool spared;
+
+void scarce_all_set(unsigned number, bool lasting)
 {
-    if (left == 0 || --left > 0)
+    atomic_store(&all_number, number);
+    atomic_store(&all_counted, 0);
+    atomic_store(&all_lasting, lasting);
+    atomic_store(&all_failed, false);
+    atomic_store(&all_on, true);
+}
+
+bool scarce_all_end(unsigned *counted)
+{
+    atomic_store(&all_on, false);
+    if (counted != NULL)
+        *counted = atomic_load(&all_counted);
+    return atomic_load(&all_failed);
+}
+
+void scarce_spare(void)
+{
+    spared = true;
+}
+
+static bool fails_for_all(void)
+{
+    unsigned number, counted;
+
+    if (spared || !atomic_load(&all_on))
         return false;
-    failed = true;
+    number = atomic_load(&all_number);
+    counted = atomic_fetch_add(&all_counted, 1) + 1;
+    if (number == 0 || counted < number || (counted > number && !atomic_load(&all_lasting)))
+        return false;
+    atomic_store(&all_failed, true);
     return true;
 }
 
-#define WRAP(type, name, parameters, arguments)                                                    \
-    type __real_##name parameters;                                                                 \
-    type __wrap_##name parameters;                                                                 \
-    type __wrap_##name parameters                                                                  \
-    {                                                                                              \
-        return fails() ? NULL : __real_##name arguments;                                           \
-    }
+bool scarce_fails(void)
+{
+    if (left > 0 && --left == 0)
+        failed = true;
+    else if (!fails_for_all())
+        return false;
+    errno = ENOMEM;
+    return true;
+}
 
 WRAP(void *, malloc, (size_t size), (size))
 WRAP(void *, calloc, (size_t count, size_t size), (count, size))

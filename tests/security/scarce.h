@@ -13,4 +13,14 @@ void scarce_set(unsigned number);
 /* Ends that; whether one has failed. */
 bool scarce_end(void);
 
+/* The same for the threads of the process together, but for those that have called scarce_spare().
+ * lasting: all that follow fail, too. With 0 they are counted alone. */
+void scarce_all_set(unsigned number, bool lasting);
+/* Ends that; whether one has failed. counted, which may be NULL: how many there were. */
+bool scarce_all_end(unsigned *counted);
+void scarce_spare(void);
+
+/* libevent's own allocations are counted, too (scarce_server.c). Before anything is asked of it. */
+void scarce_libevent(void);
+
 #endif
