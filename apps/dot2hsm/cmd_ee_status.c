@@ -33,24 +33,15 @@ struct row {
     dot2_cert *cert;
 };
 
-static const char *unix_text(int64_t at, char text[32])
-{
-    time_t seconds = (time_t)at;
-    struct tm tm;
-
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
-    return text;
-}
-
 static void next_step(struct device *device, enum device_kind kind, char *text, size_t size)
 {
-    int64_t ends = device_limit_ends(device, (int64_t)time(NULL));
+    int64_t ends = device_limit_ends(device);
     char at[32], what[300];
     bool needed = false;
 
     if (ends != 0) {
-        snprintf(text, size, "nothing before %s: %d failures within an hour", unix_text(ends, at),
-                 DEVICE_FAILURES);
+        snprintf(text, size, "nothing before %s: %d failures within an hour",
+                 device_time_text(ends, at), DEVICE_FAILURES);
         return;
     }
     device_next_step(device, kind, what, sizeof(what), &needed);
@@ -177,7 +168,7 @@ static void print_table(struct device *device, const struct row *rows, size_t co
     device_policy_print(device);
     printf("Chain file   %s\n", s->chain_name[0] != '\0' ? s->chain_name : "none");
     print_crls(device, now);
-    printf("Last sync    %s\n", s->last_sync != 0 ? unix_text(s->last_sync, at) : "never");
+    printf("Last sync    %s\n", s->last_sync != 0 ? device_time_text(s->last_sync, at) : "never");
     for (int kind = DEVICE_APPLICATION; kind < DEVICE_KINDS; kind++) {
         if (!device->wants[kind])
             continue;
@@ -188,7 +179,7 @@ static void print_table(struct device *device, const struct row *rows, size_t co
             printf("Next step    %s: %s\n", device_kind_info((enum device_kind)kind)->name, text);
     }
     if (s->last_error[0] != '\0') {
-        printf("Last error   %s: ", unix_text(s->last_error_time, at));
+        printf("Last error   %s: ", device_time_text(s->last_error_time, at));
         app_print_safe(stdout, s->last_error);
         printf("\n");
     }
@@ -233,12 +224,12 @@ static void print_json(struct device *device, const struct row *rows, size_t cou
         json_uint(&json, "ballotsNotEvaluated", device_crl_ballots(device));
     }
     if (s->last_sync != 0)
-        json_string(&json, "lastSync", unix_text(s->last_sync, text));
+        json_string(&json, "lastSync", device_time_text(s->last_sync, text));
     json_steps(&json, device);
     json_uint(&json, "failures", s->failure_count);
     if (s->last_error[0] != '\0') {
         json_string(&json, "lastError", s->last_error);
-        json_string(&json, "lastErrorTime", unix_text(s->last_error_time, text));
+        json_string(&json, "lastErrorTime", device_time_text(s->last_error_time, text));
     }
     json_end_object(&json);
     json_finish(&json);
@@ -260,7 +251,7 @@ static int show(struct device *device, bool json)
     uint32_t now = 0;
     int code = APP_OK;
 
-    if (dot2_time32_now(&now) != DOT2_OK)
+    if (device_now(device, &now) != APP_OK)
         return APP_REFUSED;
     read_row(device, device->certificate_path, &rows[0]);
     if (device_has(device, "ra.oer"))
@@ -364,7 +355,9 @@ static int check_cert(const struct sign *sign, dot2_cert *cert)
     char why[200];
     uint32_t now = 0;
 
-    if (dot2_time32_now(&now) != DOT2_OK || strcmp(validity(cert, now), "valid") != 0) {
+    if (device_now(&sign->device, &now) != APP_OK)
+        return APP_REFUSED;
+    if (strcmp(validity(cert, now), "valid") != 0) {
         app_error("the %s certificate is %s", device_kind_info(sign->kind)->name,
                   validity(cert, now));
         return APP_REFUSED;
@@ -404,7 +397,7 @@ static int open_of_batch(struct sign *sign, dot2_cert **cert, char *uri)
     size_t count = 0;
     int code;
 
-    if (dot2_time32_now(&now) == DOT2_OK)
+    if (device_now(device, &now) == APP_OK)
         batch = device_batch_at(&device->state, sign->kind, now);
     if (batch == NULL) {
         app_error("there is no %s certificate that is valid now; dot2hsm ee sync gets some",

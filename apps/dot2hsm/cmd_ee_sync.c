@@ -16,6 +16,7 @@
 #include "apps/dot2hsm/ee_device.h"
 
 #define BACKOFF_MAX 600 /* seconds */
+#define WAIT_MAX 86400  /* seconds: then the RA is asked, whatever the clock says */
 
 struct sync {
     struct device device;
@@ -56,17 +57,10 @@ static int sync_help(void)
 
 static void say(const struct sync *sync, const char *text)
 {
-    if (!sync->quiet)
-        printf("%s\n", text);
-}
-
-static const char *time_text(int64_t at, char text[32])
-{
-    time_t seconds = (time_t)at;
-    struct tm tm;
-
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
-    return text;
+    if (sync->quiet)
+        return;
+    printf("%s\n", text);
+    fflush(stdout); /* what it waits for is to be read while it waits */
 }
 
 /* ---- the hook ---- */
@@ -124,9 +118,13 @@ static int one_round(struct sync *sync, int64_t *due)
     int code, hook;
 
     *due = 0;
+    device->clock_checked = false;
     code = device_load_trust(device);
     if (code == APP_OK)
         code = device_sync_files(device);
+    /* The clock has been borne out: what is over can go. */
+    if (code == APP_OK)
+        code = device_clean(device);
     if (code == APP_OK)
         code = device_check_enrollment(device);
     if (code == APP_OK)
@@ -141,10 +139,13 @@ static int one_round(struct sync *sync, int64_t *due)
     return code == APP_OK ? hook : code;
 }
 
-/* Seconds until the next try: doubled with each failure, and a random half of it. */
-static int64_t backoff(const struct device_state *s)
+/*
+ * Seconds until the next try: doubled with each failure, those that are no failures of the RA's and
+ * so not in the state among them; and a random half of it.
+ */
+static int64_t backoff(unsigned failures)
 {
-    unsigned doublings = s->in_a_row < 9 ? s->in_a_row : 9;
+    unsigned doublings = failures < 9 ? failures : 9;
     int64_t full = (int64_t)DEVICE_PAUSE << doublings;
     uint8_t octets[4] = {0};
     uint32_t random;
@@ -156,12 +157,21 @@ static int64_t backoff(const struct device_state *s)
     return full / 2 + random % (full / 2 + 1) + DEVICE_PAUSE;
 }
 
-static void sleep_until(int64_t at)
+/*
+ * So many seconds, by a clock that nobody sets; until: or until the clock says this, 0 = never.
+ * Then a clock that was wrong before and is right now does not keep a certificate waiting, and one
+ * that is set back in between does not keep it for longer.
+ */
+static void wait_for(int64_t seconds, int64_t until)
 {
+    /* Seconds are whole here: one more, so that it does not end before the clock says so. */
+    const int64_t end = device_boot_seconds() + (seconds < WAIT_MAX ? seconds : WAIT_MAX) + 1;
     const struct timespec pause = {0, 100000000};
 
-    while (!interrupted && (int64_t)time(NULL) < at)
+    do
         nanosleep(&pause, NULL);
+    while (!interrupted && device_boot_seconds() < end &&
+           (until == 0 || (int64_t)time(NULL) < until));
 }
 
 /* What a run that has done all that can be done now ends with. */
@@ -193,25 +203,28 @@ static int run(struct sync *sync)
 {
     struct device *device = &sync->device;
     char text[32], line[96];
-    int64_t due = 0, now;
+    int64_t due = 0, seconds;
+    unsigned failures = 0;
     int code;
 
     for (;;) {
         code = one_round(sync, &due);
-        now = (int64_t)time(NULL);
         if (code == APP_OK && due == 0)
             break;
-        if (code != APP_OK && (!sync->wait || code == APP_USAGE || interrupted ||
-                               device_limit_ends(device, now) != 0))
+        if (code != APP_OK &&
+            (!sync->wait || code == APP_USAGE || interrupted || device_limit_ends(device) != 0))
             return code;
-        if (code != APP_OK)
-            due = now + backoff(&device->state);
+        failures = code == APP_OK ? 0 : failures + 1;
+        seconds =
+            code == APP_OK
+                ? due - (int64_t)time(NULL)
+                : backoff(failures > device->state.in_a_row ? failures : device->state.in_a_row);
         snprintf(line, sizeof(line), "next: %s at %s", code == APP_OK ? "the download" : "a try",
-                 time_text(due, text));
+                 device_time_text(code == APP_OK ? due : (int64_t)time(NULL) + seconds, text));
         say(sync, line);
         if (!sync->wait)
             return APP_OK;
-        sleep_until(due);
+        wait_for(seconds, code == APP_OK ? due : 0);
         if (interrupted) {
             app_error("interrupted");
             return APP_REFUSED;
@@ -225,12 +238,12 @@ static int dry_run(struct sync *sync)
 {
     struct device *device = &sync->device;
     const struct device_state *s = &device->state;
-    int64_t now = (int64_t)time(NULL), ends = device_limit_ends(device, now);
+    int64_t ends = device_limit_ends(device);
     char why[256], text[32];
     bool wants = false;
 
     if (ends != 0) {
-        printf("Nothing before %s: %d failures within an hour.\n", time_text(ends, text),
+        printf("Nothing before %s: %d failures within an hour.\n", device_time_text(ends, text),
                DEVICE_FAILURES);
         return APP_OK;
     }
@@ -274,6 +287,9 @@ static int prepare(struct sync *sync)
     if (code != APP_OK || sync->dry_run)
         return code;
     code = device_clean(device);
+    /* Even by a run that the limit stops: else each would take the clock to have been set anew. */
+    if (code == APP_OK && device->state.moved && device->state.failure_count > 0)
+        code = device_state_save(device);
     return code == APP_OK ? device_open_enrollment(device) : code;
 }
 

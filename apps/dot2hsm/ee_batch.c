@@ -261,7 +261,7 @@ int device_batch_install(struct device *device, const struct device_batch *wante
         app_error("%s: %s", path, strerror(errno));
         code = APP_REFUSED;
     }
-    if (code == APP_OK && dot2_time32_now(&work.now) != DOT2_OK)
+    if (code == APP_OK && device_now(device, &work.now) != APP_OK)
         code = APP_REFUSED;
     if (code == APP_OK)
         code = device_seeds_open(device, wanted->kind, wanted->id, &work.seeds);

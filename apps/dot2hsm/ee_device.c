@@ -291,9 +291,10 @@ int device_load_trust(struct device *device)
     device->trust = NULL;
     device->ra = NULL;
     device->config.ra_certificate = NULL;
-    if (dot2_time32_now(&now) != DOT2_OK ||
-        dot2_trust_new(device->crypto, NULL, &device->trust) != DOT2_OK) {
-        app_error("out of memory, or the clock is outside of what Time32 can say");
+    if (device_now(device, &now) != APP_OK)
+        return APP_REFUSED;
+    if (dot2_trust_new(device->crypto, NULL, &device->trust) != DOT2_OK) {
+        app_error("out of memory");
         return APP_REFUSED;
     }
     code = add_certs(device, device->anchors, true);

@@ -40,6 +40,7 @@
 #define DEVICE_CHAIN 4
 #define DEVICE_PSEUDONYMS 8
 #define DEVICE_IDENTIFICATIONS 16
+#define DEVICE_BOOT_ID 40
 #define DEVICE_BATCHES 192 /* that are installed at most: years of pseudonym certificates */
 
 enum device_kind {
@@ -92,6 +93,10 @@ struct device_state {
     int64_t failures[DEVICE_FAILURES]; /* Unix times of the last ones, oldest first */
     unsigned in_a_row;                 /* failures since the last success */
     int64_t last_error_time, last_sync;
+    /* By which the times above are told when the clock has been set since. */
+    char boot[DEVICE_BOOT_ID];
+    int64_t clock_offset; /* seconds from CLOCK_BOOTTIME to the clock */
+    bool moved;           /* they were, and are not on disk yet */
     char last_error[320];
 };
 
@@ -117,6 +122,8 @@ struct device {
     dot2_trust *trust;
     unsigned crl_left; /* installed lists that could not be put into the trust, and why */
     char crl_why[400];
+    bool clock_checked;   /* against the RA's, in this round */
+    int64_t clock_offset; /* what it was then */
     int lock;
     struct device_state state;
 };
@@ -161,14 +168,32 @@ int device_state_load(struct device *device);
 int device_state_save(struct device *device);
 /* Removes what a killed run has left. Under the lock. */
 int device_clean(struct device *device);
-/* May the RA be contacted now? APP_REFUSED after the limit. Sleeps up to DEVICE_PAUSE. */
-int device_may_try(struct device *device);
 /* Notes a key for deletion; the caller saves the state. A key in a file is no concern of this. */
 void device_obsolete(struct device *device, const char *uri);
+
+/* ---- ee_clock.c: the clock, and the limits ---- */
+/*
+ * Now, as Time32. APP_REFUSED if the clock is impossible, or has jumped since device_clock_check().
+ * What deletes, gives up or asks anew by the time takes it from here.
+ */
+int device_now(const struct device *device, uint32_t *now);
+/*
+ * Compares the clock with the Date of an answer of the RA's (Unix time). APP_REFUSED, counted as a
+ * failure, if they are too far apart. 0, an RA that does not say, is no objection.
+ */
+int device_clock_check(struct device *device, int64_t date);
+/* Seconds of a clock that nobody sets. */
+int64_t device_boot_seconds(void);
+/* Moves what the state has of the past by as much as the clock has been set since. */
+void device_follow_clock(struct device_state *s);
+/* A Unix time to be read. Returns text. */
+const char *device_time_text(int64_t at, char text[32]);
+/* May the RA be contacted now? APP_REFUSED after the limit. Sleeps up to DEVICE_PAUSE. */
+int device_may_try(struct device *device);
 int device_failed(struct device *device, const char *what);
 int device_succeeded(struct device *device);
 /* Unix time at which the limit lets the next try through; 0 = now. */
-int64_t device_limit_ends(const struct device *device, int64_t now);
+int64_t device_limit_ends(struct device *device);
 
 /* ---- ee_keys.c ---- */
 enum device_key {

@@ -81,7 +81,7 @@ static int check_chain(struct device *device, const char *path)
                   lccf, gccf_before, lccf_before);
         return APP_REFUSED;
     }
-    if (dot2_time32_now(&now) == DOT2_OK)
+    if (device_now(device, &now) == APP_OK)
         code = device_chain_load(device, device->trust, path, now, &added, &left);
     if (code == APP_OK && added == 0) {
         app_error("the chain file: no certificate of it chains to an anchor");
@@ -114,10 +114,15 @@ static int sync_file(struct device *device, const struct file *file, char *name,
     download.output = device_path(device, file->fresh, output);
     download.have = name[0] != '\0' && device_has(device, file->installed) ? name : NULL;
     status = ee_download(&device->config, &download, &result, &error);
-    if (status == EE_NOT_MODIFIED)
-        return APP_OK;
-    if (status != EE_OK)
+    if (status != EE_OK && status != EE_NOT_MODIFIED)
         return device_exchange_failed(device, file->what, status, &error);
+    code = device_clock_check(device, result.date);
+    if (status == EE_NOT_MODIFIED)
+        return code;
+    if (code != APP_OK) {
+        unlink(output);
+        return code;
+    }
     code = file->check(device, output);
     if (code != APP_OK) {
         unlink(output);

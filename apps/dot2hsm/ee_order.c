@@ -145,7 +145,7 @@ static int reschedule(struct device *device, enum device_kind kind, const char *
         device_failed(device, "the .info file cannot be used");
         return code;
     }
-    if (dot2_time32_now(&now) != DOT2_OK)
+    if (device_now(device, &now) != APP_OK)
         return APP_REFUSED;
     if (*due < now || *due - now < AGAIN_MIN)
         *due = now + AGAIN_MIN;
@@ -234,7 +234,7 @@ static int next_batch(struct device *device, enum device_kind kind, struct devic
     uint32_t now = 0, expected, other;
     int code;
 
-    if (dot2_time32_now(&now) != DOT2_OK)
+    if (device_now(device, &now) != APP_OK)
         return APP_REFUSED;
     expected = period_of(kind, order->made, now);
     if (kind == DEVICE_PSEUDONYM && order->next < expected)
@@ -262,7 +262,7 @@ static int more_batches(struct device *device, enum device_kind kind)
             code = device_state_save(device);
     }
     if (code == APP_OK && s->batch_count == DEVICE_BATCHES) {
-        if (dot2_time32_now(&order->due) != DOT2_OK)
+        if (device_now(device, &order->due) != APP_OK)
             return APP_REFUSED;
         order->due += AGAIN_MAX;
     } else if (code == APP_OK) {
@@ -299,7 +299,9 @@ static int first_batch(struct device *device, enum device_kind kind, int64_t *du
     bool got = false;
     int code;
 
-    if (dot2_time32_now(&now) != DOT2_OK || now < request->download_time) {
+    if (device_now(device, &now) != APP_OK)
+        return APP_REFUSED;
+    if (now < request->download_time) {
         *due = dot2_time32_to_unix(request->download_time);
         return APP_OK;
     }
@@ -368,7 +370,7 @@ int device_order_step(struct device *device, enum device_kind kind, int64_t *due
     int code;
 
     *due = 0;
-    if (dot2_time32_now(&now) != DOT2_OK)
+    if (device_now(device, &now) != APP_OK)
         return APP_REFUSED;
     code = drop_request(device, kind, now);
     if (code == APP_OK && s->requests[kind].id[0] == '\0' &&
@@ -383,7 +385,7 @@ int device_order_step(struct device *device, enum device_kind kind, int64_t *due
      * files are for the enrollment certificate that it was made under.
      */
     if (code != APP_UNREACHABLE && enrollment_id(device, id) &&
-        strcmp(s->orders[kind].enrollment, id) == 0 && dot2_time32_now(&now) == DOT2_OK &&
+        strcmp(s->orders[kind].enrollment, id) == 0 && device_now(device, &now) == APP_OK &&
         now >= s->orders[kind].due) {
         int more = more_batches(device, kind);
 

@@ -143,7 +143,7 @@ static int application_step(struct device *device, int64_t *due)
     int code = APP_OK;
 
     *due = 0;
-    if (dot2_time32_now(&now) != DOT2_OK)
+    if (device_now(device, &now) != APP_OK)
         return APP_REFUSED;
     if (request->id[0] != '\0' && request->acked[0] != '\0' &&
         now > request->download_time + (uint64_t)DEVICE_GIVE_UP) {
@@ -152,6 +152,9 @@ static int application_step(struct device *device, int64_t *due)
         code = device_state_save(device);
     }
     if (code == APP_OK && request->id[0] != '\0' && device_policy_changed(device)) {
+        code = device_now(device, &now); /* what a policy says depends on it */
+        if (code != APP_OK)
+            return code;
         app_error("the policy has changed since the request was made; it is made anew");
         device_request_forget(device, DEVICE_APPLICATION);
         code = device_state_save(device);
@@ -166,7 +169,9 @@ static int application_step(struct device *device, int64_t *due)
         code = request_step(device);
     if (code != APP_OK || request->id[0] == '\0')
         return code;
-    if (dot2_time32_now(&now) != DOT2_OK || now < request->download_time) {
+    if (device_now(device, &now) != APP_OK)
+        return APP_REFUSED;
+    if (now < request->download_time) {
         *due = dot2_time32_to_unix(request->download_time);
         return APP_OK;
     }
@@ -195,19 +200,10 @@ int device_provision(struct device *device, int64_t *due)
             *due = next;
         if (result == APP_OK)
             result = code;
-        if (code == APP_UNREACHABLE || device_limit_ends(device, (int64_t)time(NULL)) != 0)
+        if (code == APP_UNREACHABLE || device_limit_ends(device) != 0)
             break;
     }
     return result;
-}
-
-static const char *time_text(int64_t at, char text[32])
-{
-    time_t seconds = (time_t)at;
-    struct tm tm;
-
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
-    return text;
 }
 
 void device_next_step(struct device *device, enum device_kind kind, char *text, size_t size,
@@ -220,7 +216,7 @@ void device_next_step(struct device *device, enum device_kind kind, char *text, 
     if (request->acked[0] != '\0') {
         snprintf(text, size, "download %s%s from %s on", request->acked,
                  kind == DEVICE_APPLICATION ? ".zip" : "_*.zip",
-                 time_text(dot2_time32_to_unix(request->download_time), at));
+                 device_time_text(dot2_time32_to_unix(request->download_time), at));
         return;
     }
     if (request->hash_count > 0) {

@@ -48,8 +48,10 @@ int device_request_new(struct device *device, enum device_kind kind)
     uint8_t octets[8];
 
     device_request_forget(device, kind);
-    if (RAND_bytes(octets, sizeof(octets)) <= 0 || dot2_time32_now(&request->made) != DOT2_OK) {
-        app_error_openssl("no random octets, or no time");
+    if (device_now(device, &request->made) != APP_OK)
+        return APP_REFUSED;
+    if (RAND_bytes(octets, sizeof(octets)) <= 0) {
+        app_error_openssl("no random octets");
         return APP_REFUSED;
     }
     command_hex(octets, sizeof(octets), request->id);
@@ -139,7 +141,7 @@ static int look_once(struct device *device, enum device_kind kind, device_look_f
             return device_exchange_failed(device, "the download", status, &error);
         *found = true;
         memcpy(request->acked, request->hashes[i], sizeof(request->acked));
-        if (dot2_time32_now(&request->download_time) != DOT2_OK)
+        if (device_now(device, &request->download_time) != APP_OK)
             return APP_REFUSED;
         return device_state_save(device);
     }

@@ -1,4 +1,4 @@
-/* ee_state.c: the state of a device on disk, its lock, and the limits on contacts with the RA. */
+/* ee_state.c: the state of a device on disk, its lock, and what a killed run has left. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -231,6 +231,9 @@ static bool take_line(struct device_state *s, const struct fields *f, const char
         if (strcmp(f->numbers[i].key, key) == 0)
             return take_number(value, f->numbers[i].value);
     }
+    /* The clock may be behind CLOCK_BOOTTIME. */
+    if (strcmp(key, "clock") == 0)
+        return sscanf(value, "%39s %" SCNd64, s->boot, &s->clock_offset) == 2;
     if (strcmp(key, "failure") == 0 && s->failure_count < DEVICE_FAILURES &&
         take_number(value, &time)) {
         s->failures[s->failure_count++] = time;
@@ -276,6 +279,7 @@ int device_state_load(struct device *device)
     free(text);
     s->changed = (unsigned)f.changed;
     s->in_a_row = (unsigned)f.in_a_row;
+    device_follow_clock(s);
     return code;
 }
 
@@ -290,6 +294,7 @@ int device_state_save(struct device *device)
 
     if (out == NULL)
         return APP_REFUSED;
+    device_follow_clock(s);
     fields_of(s, &f);
     for (size_t i = 0; i < TEXTS && f.texts[i].key != NULL; i++) {
         if (f.texts[i].value[0] != '\0')
@@ -299,6 +304,8 @@ int device_state_save(struct device *device)
         if (*f.numbers[i].value != 0)
             fprintf(out, "%s %" PRId64 "\n", f.numbers[i].key, *f.numbers[i].value);
     }
+    if (s->boot[0] != '\0')
+        fprintf(out, "clock %s %" PRId64 "\n", s->boot, s->clock_offset);
     put_kinds(out, s);
     for (unsigned i = 0; i < s->failure_count; i++)
         fprintf(out, "failure %" PRId64 "\n", s->failures[i]);
@@ -306,6 +313,7 @@ int device_state_save(struct device *device)
         code =
             app_file_write(device_path(device, "state", path), (const uint8_t *)text, size, 0600);
     free(text);
+    s->moved = s->moved && code != APP_OK;
     return code;
 }
 
@@ -415,14 +423,14 @@ static int delete_obsolete(struct device *device)
     return APP_OK;
 }
 
-/* Batches whose time has been over for a day are forgotten, and so removed. */
+/* Batches whose time has been over for a day, if the clock is right, are forgotten, so removed. */
 static int expire_batches(struct device *device)
 {
     struct device_state *s = &device->state;
     unsigned kept = 0;
     uint32_t now = 0;
 
-    if (dot2_time32_now(&now) != DOT2_OK)
+    if (!device->clock_checked || device_now(device, &now) != APP_OK)
         return APP_OK;
     for (unsigned i = 0; i < s->batch_count; i++) {
         if (s->batches[i].end + (uint64_t)BATCH_GRACE > now)
@@ -452,68 +460,4 @@ int device_clean(struct device *device)
     if (code != APP_OK)
         app_error("%s: what an earlier run left cannot be removed", device->dir);
     return code == APP_OK ? delete_obsolete(device) : code;
-}
-
-/* ---- limits ---- */
-
-int64_t device_limit_ends(const struct device *device, int64_t now)
-{
-    const struct device_state *s = &device->state;
-    int64_t ends;
-
-    if (s->failure_count < DEVICE_FAILURES)
-        return 0;
-    ends = s->failures[0] + DEVICE_WINDOW;
-    /* A clock that was set back must not lock the device out for longer than the window. */
-    return ends > now && s->failures[DEVICE_FAILURES - 1] <= now ? ends : 0;
-}
-
-int device_may_try(struct device *device)
-{
-    const struct device_state *s = &device->state;
-    const int64_t now = (int64_t)time(NULL), ends = device_limit_ends(device, now);
-    char text[32] = "";
-    struct tm tm;
-    time_t at;
-
-    if (ends != 0) {
-        at = (time_t)ends;
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
-        app_error("stopped: %d failures within %d minutes; the next try is possible at %s",
-                  DEVICE_FAILURES, DEVICE_WINDOW / 60, text);
-        return APP_REFUSED;
-    }
-    if (s->failure_count > 0) {
-        int64_t since = now - s->failures[s->failure_count - 1];
-
-        /* Seconds are whole here: one more makes sure of two. */
-        if (since >= 0 && since <= DEVICE_PAUSE)
-            sleep((unsigned)(DEVICE_PAUSE + 1 - since));
-    }
-    return APP_OK;
-}
-
-int device_failed(struct device *device, const char *what)
-{
-    struct device_state *s = &device->state;
-
-    if (s->failure_count == DEVICE_FAILURES) {
-        memmove(s->failures, s->failures + 1, sizeof(s->failures) - sizeof(s->failures[0]));
-        s->failure_count--;
-    }
-    s->failures[s->failure_count++] = (int64_t)time(NULL);
-    s->in_a_row++;
-    s->last_error_time = (int64_t)time(NULL);
-    snprintf(s->last_error, sizeof(s->last_error), "%s", what);
-    for (char *p = s->last_error; *p != '\0'; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = ' ';
-    }
-    return device_state_save(device);
-}
-
-int device_succeeded(struct device *device)
-{
-    device->state.in_a_row = 0;
-    return device_state_save(device);
 }

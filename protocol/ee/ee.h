@@ -103,6 +103,7 @@ struct ee_download_result {
     uint32_t timestamp;    /* Time32 that was signed last */
     char filename[256];    /* from Content-Disposition, else ETag, else "" */
     char etag[256];
+    int64_t date;           /* the RA's clock, Unix time; 0: it did not say, or a cache answered */
     char tls[64];           /* "TLSv1.3 TLS_AES_128_GCM_SHA256"; "" before the handshake */
     char ra_subject[256];   /* of the RA's X.509 certificate, RFC 2253 */
     char root_subject[256]; /* of the root that it was verified under */

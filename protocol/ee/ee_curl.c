@@ -1,9 +1,14 @@
 /* ee_curl.c: what every contact with an RA has in common, whatever is sent. */
 #include "protocol/ee/ee_internal.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+/* Seconds; the RA's tolerance is 5 by default, and a Date has whole seconds. */
+#define CLOCK_APART 5
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static CURLcode curl_ready = CURLE_FAILED_INIT;
@@ -52,9 +57,7 @@ CURLcode ee_curl_configure(CURL *curl, const struct ee_config *config, const str
     SET(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     SET(CURLOPT_RESOLVE, resolve);
 #undef SET
-    if (code == CURLE_OK)
-        code = ee_tls_configure(curl, roots);
-    return code != CURLE_OK ? code : ee_ocsp_configure(curl, roots, config->require_ocsp);
+    return code != CURLE_OK ? code : ee_tls_configure(curl, roots, config->require_ocsp);
 }
 
 /* An interrupted handshake and one that failed have the same code, and different texts. */
@@ -68,8 +71,8 @@ enum ee_status ee_curl_failed(CURLcode code, const char *curl_error, bool unansw
 {
     const char *text = curl_error[0] != '\0' ? curl_error : curl_easy_strerror(code);
 
-    if (ee_ocsp_reason() != NULL)
-        return ee_fail(error, EE_E_TLS, "%s", ee_ocsp_reason());
+    if (ee_tls_reason() != NULL)
+        return ee_fail(error, EE_E_TLS, "%s", ee_tls_reason());
     switch (code) {
     case CURLE_OUT_OF_MEMORY:
         return ee_fail(error, EE_E_MEMORY, "out of memory");
@@ -100,17 +103,31 @@ enum ee_status ee_curl_failed(CURLcode code, const char *curl_error, bool unansw
     return ee_fail(error, EE_E_UNREACHABLE, "%s", text);
 }
 
+/* A refusal does not say why in stage PROD; a clock that is wrong is a reason that can be seen. */
+static const char *clock_text(const struct ee_response *r, char text[64])
+{
+    const int64_t date = ee_response_date(r), ahead = date == 0 ? 0 : (int64_t)time(NULL) - date;
+
+    text[0] = '\0';
+    if (ahead >= CLOCK_APART || ahead <= -CLOCK_APART)
+        snprintf(text, 64, "; this clock is %" PRId64 " s %s the RA's", ahead > 0 ? ahead : -ahead,
+                 ahead > 0 ? "ahead of" : "behind");
+    return text;
+}
+
 enum ee_status ee_response_refused(const struct ee_response *r, struct ee_error *error)
 {
     const struct scms_error *known = scms_error_find(r->scms_code);
+    char text[64];
 
+    clock_text(r, text);
     if (error != NULL)
         error->scms_code = r->scms_code;
     if (known != NULL)
-        return ee_fail(error, EE_E_REFUSED, "status %ld, %s %d %s: %s", r->status, known->key,
-                       r->scms_code, known->name, known->message);
+        return ee_fail(error, EE_E_REFUSED, "status %ld, %s %d %s: %s%s", r->status, known->key,
+                       r->scms_code, known->name, known->message, text);
     if (r->scms_code != 0)
-        return ee_fail(error, EE_E_REFUSED, "status %ld, error %d: %s", r->status, r->scms_code,
-                       r->scms_message);
-    return ee_fail(error, EE_E_REFUSED, "status %ld", r->status);
+        return ee_fail(error, EE_E_REFUSED, "status %ld, error %d: %s%s", r->status, r->scms_code,
+                       r->scms_message, text);
+    return ee_fail(error, EE_E_REFUSED, "status %ld%s", r->status, text);
 }

@@ -87,6 +87,7 @@ static enum ee_status finish(struct ee_transfer *t, enum ee_status status)
     snprintf(result->filename, sizeof(result->filename), "%s",
              t->response.filename[0] != '\0' ? t->response.filename : t->response.etag);
     snprintf(result->etag, sizeof(result->etag), "%s", t->response.etag);
+    result->date = ee_response_date(&t->response);
     result->resumed_from = part->resumed_from;
     result->size = part->has_total ? part->total : 0;
     if (status == EE_OK)

@@ -8,6 +8,7 @@
 #define DOT2HSM_PROTOCOL_EE_INTERNAL_H
 
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include "protocol/ee/ee.h"
@@ -48,6 +49,8 @@ struct ee_response {
     uint64_t range_start, range_end, range_total;
     char etag[256]; /* with its quotes, W/ included; "" = none, or not of the grammar */
     char filename[256];
+    int64_t date; /* Unix time; 0 = none that can be used */
+    bool aged;    /* Age: a cache answered, and the date is not of now */
     int scms_code;
     char scms_message[160];
 };
@@ -56,6 +59,8 @@ struct ee_response {
  * false: more headers than an RA sends.
  */
 bool ee_response_line(struct ee_response *response, const char *line, size_t size);
+/* When it was made by the RA's clock, Unix time; 0 = not said. */
+int64_t ee_response_date(const struct ee_response *response);
 bool ee_response_etag_strong(const struct ee_response *response);
 /* The value of an entity tag (with quotes, maybe W/). */
 bool ee_etag_valid(const char *text);
@@ -126,8 +131,13 @@ struct ee_roots {
 };
 enum ee_status ee_roots_load(struct ee_roots *roots, const char *path, struct ee_error *error);
 void ee_roots_clear(struct ee_roots *roots);
-/* Server authentication under these roots alone. */
-CURLcode ee_tls_configure(CURL *curl, const struct ee_roots *roots);
+/*
+ * Server authentication under these roots alone; ocsp: with a stapled response. roots must outlive
+ * the transfer.
+ */
+CURLcode ee_tls_configure(CURL *curl, const struct ee_roots *roots, bool ocsp);
+/* Why the last handshake of this thread was ended by us; NULL: not for a reason that we know. */
+const char *ee_tls_reason(void);
 /*
  * After the handshake, before anything is signed: was the certificate verified, and does its chain
  * end at one of the roots. Fills the TLS fields of result.
@@ -137,10 +147,11 @@ enum ee_status ee_tls_check(CURL *curl, const struct ee_roots *roots,
 
 /* ---- ee_tls_ocsp.c -------------------------------------------------------------------------- */
 
-/* Demands a stapled response, if required. roots must outlive the transfer. */
-CURLcode ee_ocsp_configure(CURL *curl, const struct ee_roots *roots, bool required);
+/* For the verified chain of a handshake: demands a stapled response. roots must outlive ctx. */
+bool ee_ocsp_demand(SSL_CTX *ctx, const struct ee_roots *roots);
 /* Why the last handshake of this thread was ended; NULL: not for that. */
 const char *ee_ocsp_reason(void);
+void ee_ocsp_forget(void);
 
 /* ---- ee_transfer.c -------------------------------------------------------------------------- */
 

@@ -34,6 +34,11 @@ bool ee_etag_valid(const char *text)
     return p[0] == '"' && p[1] == '\0';
 }
 
+int64_t ee_response_date(const struct ee_response *response)
+{
+    return response->aged ? 0 : response->date;
+}
+
 bool ee_response_etag_strong(const struct ee_response *response)
 {
     return response->etag[0] == '"';
@@ -142,6 +147,13 @@ static void take_scms_message(struct ee_response *r, const char *value)
     r->scms_message[i] = '\0';
 }
 
+static void take_date(struct ee_response *r, const char *value)
+{
+    time_t date = curl_getdate(value, NULL);
+
+    r->date = date > 0 ? (int64_t)date : 0;
+}
+
 static void take_header(struct ee_response *r, const char *name, const char *value)
 {
     if (strcasecmp(name, "Content-Length") == 0) {
@@ -161,6 +173,10 @@ static void take_header(struct ee_response *r, const char *name, const char *val
             r->malformed = "ETag";
     } else if (strcasecmp(name, "Content-Disposition") == 0) {
         take_disposition(r, value);
+    } else if (strcasecmp(name, "Date") == 0) {
+        take_date(r, value);
+    } else if (strcasecmp(name, "Age") == 0) {
+        r->aged = true;
     } else if (strcasecmp(name, "SCMS-POC-Error") == 0) {
         take_scms_code(r, value);
     } else if (strcasecmp(name, "SCMS-POC-Error-Message") == 0) {

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -86,11 +87,80 @@ void ee_roots_clear(struct ee_roots *roots)
     memset(roots, 0, sizeof(*roots));
 }
 
-CURLcode ee_tls_configure(CURL *curl, const struct ee_roots *roots)
+static void subject_of(X509 *certificate, char text[256])
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *memory = NULL;
+    long size = 0;
+
+    text[0] = '\0';
+    if (bio == NULL)
+        return;
+    if (X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) > 0)
+        size = BIO_get_mem_data(bio, &memory);
+    snprintf(text, 256, "%.*s", (int)(size > 255 ? 255 : size), memory != NULL ? memory : "");
+    BIO_free(bio);
+}
+
+/* ---- the handshake ---- */
+
+/* The callback and who asks for the reason are in one thread: that of curl_easy_perform(). */
+static _Thread_local char reason[256];
+
+const char *ee_tls_reason(void)
+{
+    return reason[0] != '\0' ? reason : ee_ocsp_reason();
+}
+
+static void time_text(const ASN1_TIME *time, char text[32])
+{
+    struct tm tm;
+
+    if (ASN1_TIME_to_tm(time, &tm) != 1 || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        snprintf(text, 32, "a time that is none");
+}
+
+/* Decides nothing. That a certificate is not valid now may be the clock's fault: both are told. */
+static int on_verified(int ok, X509_STORE_CTX *store)
+{
+    X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+    const bool early = X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_NOT_YET_VALID;
+    char subject[256], limit[32], now[32] = "";
+    time_t clock = time(NULL);
+    struct tm tm;
+
+    if (ok == 1 || certificate == NULL ||
+        (!early && X509_STORE_CTX_get_error(store) != X509_V_ERR_CERT_HAS_EXPIRED))
+        return ok;
+    subject_of(certificate, subject);
+    time_text(early ? X509_get0_notBefore(certificate) : X509_get0_notAfter(certificate), limit);
+    if (gmtime_r(&clock, &tm) != NULL)
+        strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    snprintf(reason, sizeof(reason), "the certificate %.100s %s %s, and this clock says %s",
+             subject, early ? "starts" : "ended", limit, now);
+    return ok;
+}
+
+static CURLcode prepare(CURL *curl, void *ctx, void *arg)
+{
+    (void)curl;
+    (void)arg;
+    SSL_CTX_set_verify(ctx, SSL_CTX_get_verify_mode(ctx), on_verified);
+    return CURLE_OK;
+}
+
+static CURLcode prepare_ocsp(CURL *curl, void *ctx, void *arg)
+{
+    return ee_ocsp_demand(ctx, arg) ? prepare(curl, ctx, arg) : CURLE_SSL_CONNECT_ERROR;
+}
+
+CURLcode ee_tls_configure(CURL *curl, const struct ee_roots *roots, bool ocsp)
 {
     struct curl_blob blob = {roots->pem, roots->pem_size, CURL_BLOB_NOCOPY};
     CURLcode code = CURLE_OK;
 
+    reason[0] = '\0';
+    ee_ocsp_forget();
 #define SET(option, value)                                                                         \
     if (code == CURLE_OK)                                                                          \
     code = curl_easy_setopt(curl, option, value)
@@ -106,23 +176,10 @@ CURLcode ee_tls_configure(CURL *curl, const struct ee_roots *roots)
     SET(CURLOPT_SSL_EC_CURVES, TLS_GROUPS);
     /* A resumed session has no chain to look at. */
     SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    SET(CURLOPT_SSL_CTX_FUNCTION, ocsp ? prepare_ocsp : prepare);
+    SET(CURLOPT_SSL_CTX_DATA, (void *)(uintptr_t)roots);
 #undef SET
     return code;
-}
-
-static void subject_of(X509 *certificate, char text[256])
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-    char *memory = NULL;
-    long size = 0;
-
-    text[0] = '\0';
-    if (bio == NULL)
-        return;
-    if (X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) > 0)
-        size = BIO_get_mem_data(bio, &memory);
-    snprintf(text, 256, "%.*s", (int)(size > 255 ? 255 : size), memory != NULL ? memory : "");
-    BIO_free(bio);
 }
 
 static bool is_root(const struct ee_roots *roots, const X509 *certificate)

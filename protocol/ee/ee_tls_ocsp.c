@@ -26,6 +26,11 @@ const char *ee_ocsp_reason(void)
     return reason;
 }
 
+void ee_ocsp_forget(void)
+{
+    reason = NULL;
+}
+
 /* The answer that is about this very certificate; its id may be made with any hash. */
 static OCSP_SINGLERESP *find(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer)
 {
@@ -123,27 +128,9 @@ static int check(SSL *ssl, void *arg)
     return reason == NULL ? 1 : 0;
 }
 
-static CURLcode prepare(CURL *curl, void *ctx, void *arg)
+bool ee_ocsp_demand(SSL_CTX *ctx, const struct ee_roots *roots)
 {
-    SSL_CTX *tls = ctx;
-
-    (void)curl;
-    if (SSL_CTX_set_tlsext_status_type(tls, TLSEXT_STATUSTYPE_ocsp) != 1 ||
-        SSL_CTX_set_tlsext_status_cb(tls, check) != 1 ||
-        SSL_CTX_set_tlsext_status_arg(tls, arg) != 1)
-        return CURLE_SSL_CONNECT_ERROR;
-    return CURLE_OK;
-}
-
-CURLcode ee_ocsp_configure(CURL *curl, const struct ee_roots *roots, bool required)
-{
-    CURLcode code = CURLE_OK;
-
-    reason = NULL;
-    if (!required)
-        return CURLE_OK;
-    code = curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, prepare);
-    if (code == CURLE_OK)
-        code = curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, (void *)(uintptr_t)roots);
-    return code;
+    return SSL_CTX_set_tlsext_status_type(ctx, TLSEXT_STATUSTYPE_ocsp) == 1 &&
+           SSL_CTX_set_tlsext_status_cb(ctx, check) == 1 &&
+           SSL_CTX_set_tlsext_status_arg(ctx, (void *)(uintptr_t)roots) == 1;
 }
