@@ -53,7 +53,7 @@ enum p11_status p11_ctx_new(const struct p11_config *config, p11_ctx **result)
             status = p11_fail(NULL, P11_E_CONFIG, "token is not a usable URI");
             goto out;
         }
-        if (ctx->token->has_label || ctx->token->has_id || ctx->token->classes != P11_ANY) {
+        if (ctx->token->has_object || ctx->token->classes != P11_ANY) {
             status =
                 p11_fail(NULL, P11_E_CONFIG, "token names an object; it must name a token only: %s",
                          ctx->token->shown);

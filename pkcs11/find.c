@@ -20,7 +20,7 @@ static void entry_clear(struct p11_entry *entry)
     OPENSSL_free((void *)(uintptr_t)entry->object.certificate);
     OPENSSL_free((void *)(uintptr_t)entry->object.label);
     OPENSSL_free((void *)(uintptr_t)entry->object.id);
-    free((void *)(uintptr_t)entry->object.uri); /* p11-kit's */
+    OPENSSL_free((void *)(uintptr_t)entry->object.uri);
     memset(entry, 0, sizeof(*entry));
 }
 
@@ -39,32 +39,21 @@ static struct p11_entry *entry_add(p11_objects *objects)
     return &objects->entries[objects->count++];
 }
 
-/* The full URI of one object, formatted by p11-kit. */
-static char *object_uri(const struct p11_token *token, CK_OBJECT_CLASS class_,
-                        const struct p11_object *object, bool label_known)
+/* The full URI of one object. */
+static char *object_uri(const struct p11_token *token, const struct p11_object *object,
+                        bool label_known)
 {
-    P11KitUri *kit = p11_kit_uri_new();
-    CK_ATTRIBUTE attribute = {CKA_CLASS, &class_, sizeof(class_)};
-    char *text = NULL;
+    const struct p11_uri_object what = {
+        .type = object->class_ == P11_PRIVATE  ? "private"
+                : object->class_ == P11_PUBLIC ? "public"
+                                               : "cert",
+        .label = object->label,
+        .label_size = label_known ? strlen(object->label) : 0,
+        .id = object->id,
+        .id_size = object->id_size,
+    };
 
-    if (kit == NULL)
-        return NULL;
-    memcpy(p11_kit_uri_get_token_info(kit), &token->info, sizeof(token->info));
-    p11_kit_uri_set_attribute(kit, &attribute);
-    if (label_known && object->label[0] != '\0') {
-        attribute = (CK_ATTRIBUTE){CKA_LABEL, (void *)(uintptr_t)object->label,
-                                   (CK_ULONG)strlen(object->label)};
-        p11_kit_uri_set_attribute(kit, &attribute);
-    }
-    if (object->id_size != 0) {
-        attribute =
-            (CK_ATTRIBUTE){CKA_ID, (void *)(uintptr_t)object->id, (CK_ULONG)object->id_size};
-        p11_kit_uri_set_attribute(kit, &attribute);
-    }
-    if (p11_kit_uri_format(kit, P11_KIT_URI_FOR_OBJECT_ON_TOKEN, &text) != P11_KIT_URI_OK)
-        text = NULL;
-    p11_kit_uri_free(kit);
-    return text;
+    return p11_uri_format(&token->info, &what);
 }
 
 /* A private key without a point gets it from the public key of its CKA_ID that was found with it.
@@ -88,11 +77,6 @@ static void lend_point(const struct search *search, struct p11_entry *to)
 /* Points and URIs; what was read for the point of another only is dropped. */
 static CK_RV complete(struct p11_op *op, struct search *search)
 {
-    static const CK_OBJECT_CLASS classes[] = {
-        [P11_PRIVATE] = CKO_PRIVATE_KEY,
-        [P11_PUBLIC] = CKO_PUBLIC_KEY,
-        [P11_CERTIFICATE] = CKO_CERTIFICATE,
-    };
     p11_objects *objects = search->objects;
     size_t kept = search->start;
 
@@ -113,7 +97,7 @@ static CK_RV complete(struct p11_op *op, struct search *search)
         }
         if (rv != CKR_OK && rv != CKR_OBJECT_HANDLE_INVALID)
             return rv;
-        object->uri = object_uri(op->token, classes[object->class_], object, entry->label_known);
+        object->uri = object_uri(op->token, object, entry->label_known);
         if (object->uri == NULL)
             return CKR_HOST_MEMORY;
     }
@@ -136,7 +120,7 @@ static CK_RV search_token(struct p11_op *op, void *arg)
     struct search *search = arg;
     p11_objects *objects = search->objects;
     const struct p11_uri *uri = search->uri;
-    bool named = uri->has_label || uri->has_id;
+    bool named = uri->has_object;
     CK_OBJECT_CLASS class_ = search->classes == P11_PRIVATE  ? CKO_PRIVATE_KEY
                              : search->classes == P11_PUBLIC ? CKO_PUBLIC_KEY
                                                              : CKO_CERTIFICATE;

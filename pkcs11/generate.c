@@ -30,16 +30,19 @@ void p11_made_id(const uint8_t *point, size_t size, uint8_t id[P11_MADE_ID_SIZE]
 
 size_t p11_add_names(const struct p11_uri *uri, CK_ATTRIBUTE *template, size_t count)
 {
-    if (uri->has_label)
+    const struct p11_uri_value *label = &uri->values[P11_URI_OBJECT];
+    const struct p11_uri_value *id = &uri->values[P11_URI_ID];
+
+    if (label->octets != NULL)
         template[count++] =
-            (CK_ATTRIBUTE){CKA_LABEL, (void *)(uintptr_t)uri->label, (CK_ULONG)uri->label_size};
-    if (uri->has_id)
+            (CK_ATTRIBUTE){CKA_LABEL, (void *)(uintptr_t)label->octets, (CK_ULONG)label->size};
+    if (id->octets != NULL)
         template[count++] =
-            (CK_ATTRIBUTE){CKA_ID, (void *)(uintptr_t)uri->id, (CK_ULONG)uri->id_size};
+            (CK_ATTRIBUTE){CKA_ID, (void *)(uintptr_t)id->octets, (CK_ULONG)id->size};
     return count;
 }
 
-static CK_RV any_with(struct p11_op *op, CK_ATTRIBUTE_TYPE type, const uint8_t *value, size_t size,
+static CK_RV any_with(struct p11_op *op, CK_ATTRIBUTE_TYPE type, const struct p11_uri_value *value,
                       bool *there)
 {
     static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
@@ -48,7 +51,7 @@ static CK_RV any_with(struct p11_op *op, CK_ATTRIBUTE_TYPE type, const uint8_t *
     for (size_t i = 0; rv == CKR_OK && i < 2 && !*there; i++) {
         CK_OBJECT_CLASS class_ = classes[i];
         CK_ATTRIBUTE want[2] = {{CKA_CLASS, &class_, sizeof(class_)},
-                                {type, (void *)(uintptr_t)value, (CK_ULONG)size}};
+                                {type, (void *)(uintptr_t)value->octets, (CK_ULONG)value->size}};
         CK_OBJECT_HANDLE *handles = NULL;
         size_t found = 0;
 
@@ -65,10 +68,10 @@ CK_RV p11_refuse_existing(struct p11_op *op, const struct p11_uri *uri)
     bool id = false;
     CK_RV rv = CKR_OK;
 
-    if (uri->has_label)
-        rv = any_with(op, CKA_LABEL, uri->label, uri->label_size, &label);
-    if (rv == CKR_OK && uri->has_id)
-        rv = any_with(op, CKA_ID, uri->id, uri->id_size, &id);
+    if (uri->values[P11_URI_OBJECT].octets != NULL)
+        rv = any_with(op, CKA_LABEL, &uri->values[P11_URI_OBJECT], &label);
+    if (rv == CKR_OK && uri->values[P11_URI_ID].octets != NULL)
+        rv = any_with(op, CKA_ID, &uri->values[P11_URI_ID], &id);
     if (rv == CKR_OK && (label || id)) {
         op->status = P11_E_EXISTS;
         op->detail = label ? "a key of this label is there already"
@@ -145,7 +148,7 @@ static CK_RV name_by_point(struct p11_op *op, struct generate *generate,
         op->detail = "C_GenerateKeyPair: the public key has no point on the curve asked for";
         return CKR_VENDOR_DEFINED;
     }
-    if (!generate->uri->has_id) {
+    if (generate->uri->values[P11_URI_ID].octets == NULL) {
         p11_made_id(point, 1 + 2 * generate->curve->size, generate->id);
         /* The private one last: while it has none, the pair can be told to be unfinished. */
         rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, public_key, &id, 1);
@@ -188,11 +191,8 @@ enum p11_status p11_open_made(struct p11_op *op, const struct p11_uri *named, co
     enum p11_status status;
 
     uri.classes = P11_PRIVATE;
-    if (!uri.has_id) {
-        uri.has_id = true;
-        uri.id = id;
-        uri.id_size = P11_MADE_ID_SIZE;
-    }
+    if (uri.values[P11_URI_ID].octets == NULL)
+        uri.values[P11_URI_ID] = (struct p11_uri_value){(const char *)id, P11_MADE_ID_SIZE};
     list = OPENSSL_zalloc(sizeof(*list));
     if (list == NULL)
         return p11_fail(op, P11_E_MEMORY, "out of memory");

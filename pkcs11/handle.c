@@ -106,15 +106,19 @@ static void use_copy(struct p11_op *op)
     op->copy_user = true;
 }
 
-/* Decides under the lock whether this thread makes the copy. */
+/*
+ * Decides under the lock whether this thread makes the copy. The first use of a key makes none: a
+ * program that signs once and ends would pay for it and have nothing from it.
+ */
 static bool claim_copy(struct p11_op *op, p11_key *key)
 {
     struct p11_token *token = op->token;
     bool mine;
 
     pthread_mutex_lock(&token->lock);
-    mine = key->copy_wanted && token->copy_reserved && !key->has_copy && !key->copying &&
-           !token->copy_busy && op->session.generation == token->generation;
+    mine = key->used && key->copy_wanted && token->copy_reserved && !key->has_copy &&
+           !key->copying && !token->copy_busy && op->session.generation == token->generation;
+    key->used = true;
     if (mine) {
         use_copy(op);
         key->copying = true;

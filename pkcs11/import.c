@@ -271,11 +271,10 @@ enum p11_status p11_key_import(p11_ctx *ctx, const char *text, const struct p11_
         goto out;
     }
     import.named = *uri;
-    if (!uri->has_id) {
+    if (uri->values[P11_URI_ID].octets == NULL) {
         p11_made_id(what->point, what->point_size, import.id);
-        import.named.has_id = true;
-        import.named.id = import.id;
-        import.named.id_size = sizeof(import.id);
+        import.named.values[P11_URI_ID] =
+            (struct p11_uri_value){(const char *)import.id, sizeof(import.id)};
     }
     status = p11_run(&op, P11_SESSION_RW, import_pair, &import);
     if (status != P11_OK)

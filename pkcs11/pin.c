@@ -181,12 +181,12 @@ enum p11_status p11_pin_obtain(struct p11_op *op, const struct p11_uri *uri, p11
     *result = NULL;
     if (uri->pin != NULL)
         value = uri->pin;
-    else if (uri->pin_source != NULL)
-        source = uri->pin_source;
+    else if (uri->values[P11_URI_PIN_SOURCE].octets != NULL)
+        source = uri->values[P11_URI_PIN_SOURCE].octets;
     else if (default_token != NULL && default_token->pin != NULL)
         value = default_token->pin;
-    else if (default_token != NULL && default_token->pin_source != NULL)
-        source = default_token->pin_source;
+    else if (default_token != NULL && default_token->values[P11_URI_PIN_SOURCE].octets != NULL)
+        source = default_token->values[P11_URI_PIN_SOURCE].octets;
     else
         source = op->ctx->pin_source;
     if (value == NULL && source == NULL && prompt == NULL)

@@ -24,7 +24,7 @@
 #define MOST_SLOTS 4096
 #define MOST_CACHED 64
 
-/* libp11 cuts the padding off, p11-kit's matching wants it. */
+/* As Cryptoki has it: libp11 cuts the padding off. */
 static void pad(unsigned char *to, size_t size, const char *from)
 {
     size_t length = from != NULL ? strnlen(from, size) : 0;

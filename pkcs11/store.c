@@ -18,7 +18,7 @@ enum p11_status p11_begin(struct p11_op *op, p11_ctx *ctx, const char *text, p11
     if (status != P11_OK)
         return status;
     p11_op_init(op, ctx, (*uri)->shown);
-    if (!(*uri)->has_label && !(*uri)->has_id)
+    if (!(*uri)->has_object)
         return p11_fail(op, P11_E_URI, "the URI must have object= or id=");
     status = p11_token_match_one(op, *uri);
     if (status == P11_OK)

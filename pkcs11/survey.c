@@ -34,20 +34,6 @@ static void trim(char *to, const unsigned char *from, size_t size)
     to[size] = '\0';
 }
 
-static char *token_uri(const CK_TOKEN_INFO *info)
-{
-    P11KitUri *kit = p11_kit_uri_new();
-    char *text = NULL;
-
-    if (kit == NULL)
-        return NULL;
-    memcpy(p11_kit_uri_get_token_info(kit), info, sizeof(*info));
-    if (p11_kit_uri_format(kit, P11_KIT_URI_FOR_TOKEN, &text) != P11_KIT_URI_OK)
-        text = NULL;
-    p11_kit_uri_free(kit);
-    return text;
-}
-
 static bool take(struct p11_op *op, const struct p11_slot *slot, struct entry *entry)
 {
     struct p11_token_info *info = &entry->info;
@@ -65,7 +51,7 @@ static bool take(struct p11_op *op, const struct p11_slot *slot, struct entry *e
     info->ecdsa = p11_slot_offers(op, slot, CKM_ECDSA);
     info->ecdh = p11_slot_offers(op, slot, CKM_ECDH1_DERIVE);
     info->generate = p11_slot_offers(op, slot, CKM_EC_KEY_PAIR_GEN);
-    info->uri = token_uri(&slot->token_info);
+    info->uri = p11_uri_format(&slot->token_info, NULL);
     return info->uri != NULL;
 }
 
@@ -89,7 +75,7 @@ static enum p11_status look(struct p11_op *op, const struct p11_uri *uri,
         if (P11_CALL(op, C_GetTokenInfo, slot.id, &slot.token_info) != CKR_OK)
             continue;
         survey->all++;
-        if (uri != NULL && !p11_slot_matches(op, uri, &slot))
+        if (uri != NULL && !p11_uri_matches(uri, &op->module->info, &slot))
             continue;
         if (!take(op, &slot, &survey->entries[survey->count++]))
             status = P11_E_MEMORY;
@@ -167,7 +153,7 @@ void p11_survey_free(p11_survey *survey)
     if (survey == NULL)
         return;
     for (size_t i = 0; survey->entries != NULL && i < survey->count; i++)
-        free((void *)(uintptr_t)survey->entries[i].info.uri); /* p11-kit's */
+        OPENSSL_free((void *)(uintptr_t)survey->entries[i].info.uri);
     OPENSSL_free(survey->entries);
     OPENSSL_free(survey);
 }

@@ -129,16 +129,6 @@ static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
     return P11_OK;
 }
 
-bool p11_slot_matches(struct p11_op *op, const struct p11_uri *uri, const struct p11_slot *slot)
-{
-    CK_SLOT_ID id = p11_kit_uri_get_slot_id(uri->kit);
-
-    return p11_kit_uri_match_module_info(uri->kit, &op->module->info) == 1 &&
-           p11_kit_uri_match_slot_info(uri->kit, &slot->slot_info) == 1 &&
-           (id == (CK_SLOT_ID)-1 || id == slot->id) &&
-           p11_kit_uri_match_token_info(uri->kit, &slot->token_info) == 1;
-}
-
 /*
  * The slots; while there is none to be had, again after a new C_Initialize, until the deadline. A
  * module on a socket shows no slots, without an error, while its server is away.
@@ -181,8 +171,8 @@ static size_t pick(struct p11_op *op, const struct p11_uri *uri, struct p11_slot
     if ((uri == NULL || !uri->has_token) && op->ctx->token != NULL)
         names = op->ctx->token;
     for (size_t i = 0; i < *count; i++) {
-        if ((names != NULL && !p11_slot_matches(op, names, &slots[i])) ||
-            (uri != NULL && uri != names && !p11_slot_matches(op, uri, &slots[i])))
+        if ((names != NULL && !p11_uri_matches(names, &op->module->info, &slots[i])) ||
+            (uri != NULL && uri != names && !p11_uri_matches(uri, &op->module->info, &slots[i])))
             continue;
         if ((slots[i].token_info.flags & CKF_TOKEN_INITIALIZED) == 0)
             blank++;

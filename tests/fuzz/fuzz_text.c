@@ -20,14 +20,23 @@ fuzz_decoder_fn fuzz_uri, fuzz_response, fuzz_config;
 /* Names of attributes that stand in a text more than once, or never: what a URI must not hide. */
 static void check_uri(const struct p11_uri *uri)
 {
-    DEMAND(uri->kit != NULL && uri->shown != NULL);
+    const char *source = uri->values[P11_URI_PIN_SOURCE].octets;
+
+    DEMAND(uri->decoded != NULL && uri->shown != NULL);
     DEMAND(strncmp(uri->shown, "pkcs11:", 7) == 0);
     /* What goes into messages and logs has no PIN and no query. */
     DEMAND(strchr(uri->shown, '?') == NULL && strstr(uri->shown, "pin-") == NULL);
     DEMAND(uri->pin == NULL || (uri->pin->size >= 1 && uri->pin->size <= P11_PIN_MAX));
-    DEMAND(uri->pin == NULL || uri->pin_source == NULL);
-    DEMAND(uri->pin_source == NULL || p11_pin_source_valid(uri->pin_source));
-    DEMAND(!uri->has_label || uri->label_size == 0 || uri->label != NULL);
+    DEMAND(uri->pin == NULL || source == NULL);
+    DEMAND(source == NULL || p11_pin_source_valid(source));
+    for (size_t i = 0; i < P11_URI_ATTRIBUTES; i++) {
+        const struct p11_uri_value *value = &uri->values[i];
+
+        DEMAND(value->octets == NULL ||
+               (value->octets >= uri->decoded &&
+                value->octets + value->size < uri->decoded + uri->decoded_size &&
+                value->octets[value->size] == '\0'));
+    }
     DEMAND(uri->classes != 0);
 }
 

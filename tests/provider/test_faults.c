@@ -337,9 +337,11 @@ static void derivations_imports_and_opens_leave_no_object(void **state)
     uint8_t secret[64];
     size_t before = 0;
 
-    /* the session copy of a key is made at its first use, and is no leak */
-    assert_true(signs(fixture, fixture->sign, NULL, 160));
-    assert_int_equal(derive(fixture, fixture->derive, fixture->software, NULL, secret, 64), 32);
+    /* the session copy of a key is made at its second use, and is no leak */
+    for (int i = 0; i < 2; i++) {
+        assert_true(signs(fixture, fixture->sign, NULL, 160));
+        assert_int_equal(derive(fixture, fixture->derive, fixture->software, NULL, secret, 64), 32);
+    }
     before = objects_in_the_token();
     assert_true(before >= 5);
     for (int i = 0; i < 100; i++) {

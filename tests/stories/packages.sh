@@ -66,7 +66,7 @@ needs() {
         [[ $depends == *", $word"[\ ,]* ]] || fail "$name does not depend on $word: $depends"
     done
 }
-needs libdot2hsm0 libc6 libssl3 libp11-3 libp11-kit0
+needs libdot2hsm0 libc6 libssl3 libp11-3
 needs dot2hsm "libdot2hsm0 (= $version)" libssl3 libcurl4 libevent-2.1-7 libpq5 libsqlite3-0 libzip4 \
     "systemd | systemd-standalone-sysusers"
 needs libdot2hsm-dev "libdot2hsm0 (= $version)"
