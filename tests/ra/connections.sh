@@ -41,7 +41,14 @@ peers() {
     python3 "$SOURCE_DIR/tests/ra/peers.py" "$what" "$lab/trust/x509-root.pem" "$port" \
         "$(cat "$work/metrics.port")" "$@"
 }
-logged() { grep -q "$1" "$work/ra.log" || fail "$1 is not in the log"; }
+# A thread of its own writes the log.
+logged() {
+    for _ in $(seq 100); do
+        ! grep -q "$1" "$work/ra.log" || return 0
+        sleep 0.05
+    done
+    fail "$1 is not in the log"
+}
 stop() {
     kill -TERM "$ra"
     wait "$ra" || fail "ended with $?"
@@ -73,6 +80,83 @@ gone)
     logged "event=closed reason=write_timeout"
     logged "event=closed reason=header_timeout"
     logged "event=closed reason=handshake_timeout"
+    stop
+    ;;
+stopped)
+    # A device that stands still (SIGSTOP) at each of its calls of send() and recv() in a sync, each
+    # such device a process of its own, and one in the middle of a large download; then all go on.
+    echo "certificate-delay = 2" >>"$work/ra.conf"
+    ra_start "$work/ra.conf"
+    sed -i "s/^\(ra-url = .*\):[0-9]*\$/\1:$port/" "$lab"/*.conf
+    client() { # STATE: a sync of the device whose state-dir this is
+        sed "s#^state-dir.*#state-dir = $work/$1#" "$lab/rse.conf" >"$work/$1.conf"
+        LD_PRELOAD=$tools/stop_shim.so exec "$bin/dot2hsm" ee sync --config "$work/$1.conf"
+    }
+    (STOP_CALLS=$work/calls client whole) >"$work/whole.out" 2>&1 || fail "$(cat "$work/whole.out")"
+    calls=$(cat "$work/calls")
+    [ "$calls" -ge 20 ] || fail "$calls calls only: the shim is not used"
+    read -r memory descriptors < <(peers settled)
+    pids=()
+    step=4
+    [ -z "${DOT2HSM_LONG:-}" ] || step=1
+    for at in $(seq 1 "$step" "$calls"); do
+        (STOP_AT=$at client "device$at") >"$work/device$at.out" 2>&1 &
+        pids[at]=$!
+    done
+    STOP_AT=300 LD_PRELOAD=$tools/stop_shim.so "$bin/dot2hsm" ee download --config "$lab/obe.conf" \
+        -o "$work/large.zip" "$name" >"$work/large.out" 2>&1 &
+    pids[0]=$!
+    # One call more or less, and the last of them has ended by itself.
+    for pid in "${pids[@]}"; do
+        for _ in $(seq 200); do
+            grep -q "^State:.*sleeping\|^State:.*running\|^State:.*disk" "/proc/$pid/status" 2>/dev/null ||
+                break
+            sleep 0.05
+        done
+    done
+    # All are given up while they stand still, and what they took is free.
+    read -r full left < <(peers settled)
+    # A few more are of the store, which each thread opens when it first needs it.
+    [ "$left" -le $((descriptors + 4)) ] || fail "$left descriptors are left of $descriptors"
+    [ $((full - memory)) -le 16384 ] || fail "memory grew by $((full - memory)) kB"
+    logged "event=closed reason=write_timeout"
+    logged "event=closed reason=handshake_timeout"
+    [ "$step" != 1 ] || logged "event=closed reason=header_timeout"
+    kill -CONT "${pids[@]}" 2>/dev/null || true
+    ended=0
+    for at in 0 $(seq 1 "$step" "$calls"); do
+        status=0
+        wait "${pids[at]}" || status=$?
+        out=$work/device$at.out
+        [ "$at" != 0 ] || out=$work/large.out
+        [ "$status" = 0 ] || [ "$status" = 1 ] || [ "$status" = 3 ] ||
+            fail "stopped at $at: status $status: $(cat "$out")"
+        [ "$status" = 0 ] || grep -q -e "cannot be reached" -e "refused" "$out" ||
+            fail "stopped at $at: $(cat "$out")"
+        [ "$status" = 0 ] || ended=$((ended + 1))
+    done
+    count=$((${#pids[@]} - 1))
+    echo "$count devices stopped, $ended told that the RA was gone; memory grew by $((full - memory)) kB"
+    [ "$ended" -ge 5 ] || fail "only $ended were stopped in the middle"
+    grep -q "octets are kept, and the next try goes on there" "$work/large.out" ||
+        fail "the download: $(cat "$work/large.out")"
+    "$bin/dot2hsm" ee download --config "$lab/obe.conf" -o "$work/large.zip" "$name" >"$work/large.out" 2>&1 ||
+        fail "the download again: $(cat "$work/large.out")"
+    grep -qi "resumed" "$work/large.out" || fail "not resumed: $(cat "$work/large.out")"
+    cmp "$work/large.zip" "$lab/ra/download/$name" || fail "another file"
+    # Each device comes to its certificate, by one request.
+    setsid "$bin/dot2hsm" lab run --interval 50 "$lab" >"$work/cas.log" 2>&1 &
+    for at in $(seq 1 "$step" "$calls"); do
+        sed -i '/^failure /d; /^in-a-row /d' "$work/device$at/state"
+        timeout 60 "$bin/dot2hsm" ee sync --wait --config "$work/device$at.conf" \
+            >"$work/device$at.out" 2>&1 &
+        pids[at]=$!
+    done
+    for at in $(seq 1 "$step" "$calls"); do
+        wait "${pids[at]}" || fail "device $at: $(cat "$work/device$at.out")"
+    done
+    rows=$(sqlite3 "$lab/ra/store.sqlite" "SELECT count(*) FROM requests")
+    [ "$rows" = $((count + 1)) ] || fail "$rows requests of $((count + 1)) devices"
     stop
     ;;
 idle)

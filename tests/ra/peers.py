@@ -5,6 +5,7 @@ peers.py resets ROOT PORT METRICS HEADER BODY COUNT SANITIZED  a reset at every 
 peers.py idle ROOT PORT METRICS COUNT SANITIZED       COUNT connections without a word
 peers.py up                                           the loopback interface
 peers.py gone ROOT PORT METRICS HEADER WRITE          the network goes away under three connections
+peers.py settled ROOT PORT METRICS                    its memory and descriptors when no peer is left
 peers.py descriptors ROOT PORT METRICS BODY PID       no descriptor is left
 peers.py metrics METRICS PID                          too many who ask for figures, and none goes
 
@@ -358,6 +359,10 @@ def main():
         idle(server, int(args[0]), args[1] != "")
     elif what == "gone":
         gone(server, octets(args[0]), int(args[1]))
+    elif what == "settled":
+        figures_then = settled(server)
+        print("%d %d" % (figures_then["process_resident_memory_bytes"] // 1024,
+                         figures_then["process_open_fds"]))
     elif what == "descriptors":
         descriptors(server, octets(args[0]), args[1])
 
