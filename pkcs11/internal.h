@@ -268,6 +268,7 @@ struct p11_op {
     bool copy_user;       /* counted in copy_users */
     bool session_missing; /* the token has no session left; wait for one of ours */
     bool recoverable;     /* the slots could not be listed, but trying again may help */
+    bool listing_kept;    /* the last listing was one of before */
     size_t slot_total;    /* slots of the last listing, with or without a token */
     bool sigpipe_pending, sigpipe_shielded;
     sigset_t old_mask;

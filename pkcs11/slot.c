@@ -155,7 +155,8 @@ static void slots_unlock(struct p11_module *module)
 /*
  * The last full listing once more, if the module shows the same slots with a token: one call. A
  * token that was exchanged for another in its slot meanwhile has lost its sessions, and an
- * operation on it ends in a rebuild, which lists anew.
+ * operation on it ends in a rebuild, which lists anew; one that is met for the first time is looked
+ * at in its slot (token.c).
  */
 static bool list_again(struct p11_op *op, struct listing *listing)
 {
@@ -204,7 +205,8 @@ enum p11_status p11_slots_list(struct p11_op *op, bool fresh, struct p11_slot **
         return status;
     status = p11_enter(op);
     if (status == P11_OK) {
-        if (fresh || !list_again(op, &listing)) {
+        op->listing_kept = !fresh && list_again(op, &listing);
+        if (!op->listing_kept) {
             OPENSSL_free(listing.slots);
             listing = (struct listing){0};
             if (op->module->libp11 != NULL || !list_by_libp11(op, &listing)) {

@@ -95,11 +95,15 @@ bool p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANIS
     return P11_CALL(op, C_GetMechanismInfo, slot->id, type, &info) == CKR_OK;
 }
 
-/* The first sight of a token: its slot, and what it can do. */
+/*
+ * The first sight of a token: its slot, and what it can do. A kept listing may be wrong about the
+ * slot, and the token in it now must not get the other's PIN: then *moved is set, and nothing is
+ * known.
+ */
 static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
-                                  const struct p11_slot *slot)
+                                  const struct p11_slot *slot, bool *moved)
 {
-    bool ecdsa, ecdh, generate;
+    bool ecdsa = false, ecdh = false, generate = false, there;
     unsigned long module_generation;
     enum p11_status status;
 
@@ -113,12 +117,16 @@ static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
     if (status != P11_OK)
         return status;
     module_generation = atomic_load(&op->module->generation);
-    ecdsa = p11_slot_offers(op, slot, CKM_ECDSA);
-    ecdh = p11_slot_offers(op, slot, CKM_ECDH1_DERIVE);
-    generate = p11_slot_offers(op, slot, CKM_EC_KEY_PAIR_GEN);
+    there = !op->listing_kept || p11_slot_holds(op, slot->id, token) == CKR_OK;
+    if (there) {
+        ecdsa = p11_slot_offers(op, slot, CKM_ECDSA);
+        ecdh = p11_slot_offers(op, slot, CKM_ECDH1_DERIVE);
+        generate = p11_slot_offers(op, slot, CKM_EC_KEY_PAIR_GEN);
+    }
     p11_leave(op);
+    *moved = *moved || !there;
     pthread_mutex_lock(&token->lock);
-    if (token->module_generation == 0) {
+    if (there && token->module_generation == 0) {
         token->slot = slot->id;
         token->module_generation = module_generation;
         token->has_ecdsa = ecdsa;
@@ -184,18 +192,18 @@ static size_t pick(struct p11_op *op, const struct p11_uri *uri, struct p11_slot
 }
 
 /* A listing that is kept serves if a token in it matches; that none does is said of a fresh one. */
-static enum p11_status matching_slots(struct p11_op *op, const struct p11_uri *uri,
+static enum p11_status matching_slots(struct p11_op *op, const struct p11_uri *uri, bool fresh,
                                       struct p11_slot **slots, size_t *count)
 {
     size_t all = 0;
     size_t blank = 0;
 
-    for (int fresh = 0; fresh < 2; fresh++) {
+    for (int kept = fresh ? 0 : 1; kept >= 0; kept--) {
         enum p11_status status;
 
         OPENSSL_free(*slots);
         *slots = NULL;
-        status = list_slots(op, fresh == 1, slots, count);
+        status = list_slots(op, kept == 0, slots, count);
         if (status != P11_OK)
             return status;
         all = *count;
@@ -209,19 +217,17 @@ static enum p11_status matching_slots(struct p11_op *op, const struct p11_uri *u
                                : "no token matches");
 }
 
-enum p11_status p11_tokens_match(struct p11_op *op, const struct p11_uri *uri,
-                                 struct p11_token ***result, size_t *result_count)
+/* p11_tokens_match() with one listing; *moved if a token was not in the slot that a kept one says.
+ */
+static enum p11_status tokens_of(struct p11_op *op, const struct p11_uri *uri, bool fresh,
+                                 bool *moved, struct p11_token ***result, size_t *result_count)
 {
     struct p11_slot *slots = NULL;
     struct p11_token **tokens = NULL;
     size_t count = 0;
-    enum p11_status status;
+    enum p11_status status = matching_slots(op, uri, fresh, &slots, &count);
 
-    *result = NULL;
-    *result_count = 0;
-    status = p11_module_get(op);
-    if (status == P11_OK)
-        status = matching_slots(op, uri, &slots, &count);
+    *moved = false;
     if (status != P11_OK)
         goto out;
     tokens = OPENSSL_zalloc(count * sizeof(struct p11_token *));
@@ -229,17 +235,33 @@ enum p11_status p11_tokens_match(struct p11_op *op, const struct p11_uri *uri,
         status = p11_fail(op, P11_E_MEMORY, "out of memory");
     for (size_t i = 0; i < count && status == P11_OK; i++) {
         tokens[i] = token_get(op->module, &slots[i]);
-        status = tokens[i] != NULL ? token_meet(op, tokens[i], &slots[i])
+        status = tokens[i] != NULL ? token_meet(op, tokens[i], &slots[i], moved)
                                    : p11_fail(op, P11_E_MEMORY, "out of memory");
     }
 out:
     OPENSSL_free(slots);
-    if (status == P11_OK) {
+    if (status == P11_OK && !*moved) {
         *result = tokens;
         *result_count = count;
     } else {
         OPENSSL_free(tokens);
     }
+    return status;
+}
+
+enum p11_status p11_tokens_match(struct p11_op *op, const struct p11_uri *uri,
+                                 struct p11_token ***result, size_t *result_count)
+{
+    enum p11_status status;
+    bool moved = false;
+
+    *result = NULL;
+    *result_count = 0;
+    status = p11_module_get(op);
+    if (status == P11_OK)
+        status = tokens_of(op, uri, false, &moved, result, result_count);
+    if (status == P11_OK && moved)
+        status = tokens_of(op, uri, true, &moved, result, result_count);
     return status;
 }
 

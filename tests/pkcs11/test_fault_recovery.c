@@ -178,6 +178,72 @@ static void test_back_in_another_slot(void **state)
     }
 }
 
+/* The points of "key" in two tokens, made by another process: this one has not met them. */
+static void made_elsewhere(uint8_t points[2][65])
+{
+    static const char *const uris[] = {"pkcs11:token=other;object=key",
+                                       "pkcs11:token=third;object=key"};
+    int ends[2], status = 0;
+    pid_t child;
+
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        p11_ctx *ctx = fault_ctx(NULL);
+        struct p11_generate how = {P11_CURVE_P256, P11_USAGE_SIGN};
+        bool good = true;
+
+        for (int i = 0; i < 2; i++) {
+            p11_key *key = NULL;
+            size_t size = 0;
+
+            good = good && p11_key_generate(ctx, uris[i], &how, NULL, NULL, &key) == P11_OK &&
+                   write(ends[1], p11_key_point(key, &size), 65) == 65;
+            p11_key_free(key);
+        }
+        p11_ctx_free(ctx);
+        _exit(good ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(read(ends[0], points[i], 65), 65);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/*
+ * Two tokens change their slots before they are met for the first time, but after the slots were
+ * listed: what is opened is in the token that the URI names, and no PIN goes to the other one.
+ */
+static void test_exchanged_before_met(void **state)
+{
+    static const char *const uris[] = {"pkcs11:token=other;object=key",
+                                       "pkcs11:token=third;object=key"};
+    uint8_t points[2][65];
+    p11_ctx *ctx = NULL;
+    uint64_t other;
+
+    (void)state;
+    made_elsewhere(points);
+    ctx = fault_ctx(quick);
+    p11_key_free(lab_key(ctx, "key", P11_CURVE_P256, P11_USAGE_SIGN)); /* lists the slots */
+    other = lab_slot("other");
+    atomic_store(&fault_state->exchanged_one, other);
+    atomic_store(&fault_state->exchanged, other ^ lab_slot("third"));
+    for (int i = 0; i < 2; i++) {
+        p11_key *key = NULL;
+        size_t size = 0;
+
+        assert_int_equal(p11_key_open_uri(ctx, uris[i], NULL, NULL, &key), P11_OK);
+        assert_memory_equal(p11_key_point(key, &size), points[i], 65);
+        fault_signs(key);
+        p11_key_free(key);
+    }
+    p11_ctx_free(ctx);
+}
+
 struct stuck {
     p11_key *key;
     enum p11_status status;
@@ -471,10 +537,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_storm),   cmocka_unit_test(test_fork_all_at_once),
     };
     const struct CMUnitTest owned[] = {cmocka_unit_test(test_owned)};
-    const char *const tokens[] = {"other", NULL};
+    const struct CMUnitTest exchanged[] = {cmocka_unit_test(test_exchanged_before_met)};
+    const char *const tokens[] = {"other", "third", NULL};
 
     fault_open(tokens);
     if (argc == 2 && strcmp(argv[1], "owned") == 0)
         return cmocka_run_group_tests_name("fault owned", owned, NULL, close_lab);
+    if (argc == 2 && strcmp(argv[1], "exchanged") == 0)
+        return cmocka_run_group_tests_name("fault exchanged", exchanged, NULL, close_lab);
     return cmocka_run_group_tests_name("fault recovery", tests, make_key, close_lab);
 }

@@ -78,6 +78,11 @@ static char path_pin[64]; /* what is typed in on the device; SHIM_PIN */
  */
 static CK_SLOT_ID renumbered(CK_SLOT_ID slot)
 {
+    const CK_SLOT_ID exchanged = (CK_SLOT_ID)atomic_load(&state->exchanged);
+    const CK_SLOT_ID one = (CK_SLOT_ID)atomic_load(&state->exchanged_one);
+
+    if (exchanged != 0 && (slot == one || slot == (one ^ exchanged)))
+        return slot ^ exchanged;
     return slot ^ (CK_SLOT_ID)atomic_load(&state->renumber);
 }
 
@@ -105,7 +110,7 @@ static CK_RV away_C_GetSlotList(unsigned char present, CK_SLOT_ID *list, unsigne
     }
     rv = real->C_GetSlotList(present, list, count);
     for (unsigned long i = 0; rv == CKR_OK && list != NULL && i < *count; i++)
-        list[i] = renumbered(list[i]);
+        list[i] ^= (CK_SLOT_ID)atomic_load(&state->renumber);
     return rv;
 }
 

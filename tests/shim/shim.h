@@ -90,11 +90,13 @@ struct shim_entry {
 struct shim_state {
     uint32_t magic;
     uint32_t count;
-    _Atomic int64_t sessions;       /* open now */
-    _Atomic int64_t sessions_max;   /* most that were open at once */
-    _Atomic int64_t limit;          /* C_OpenSession answers CKR_SESSION_COUNT at this; 0 = none */
-    _Atomic int64_t away;           /* the token is out of its slot, and its sessions are closed */
-    _Atomic uint64_t renumber;      /* every slot's number is that of the module, XOR this */
+    _Atomic int64_t sessions;     /* open now */
+    _Atomic int64_t sessions_max; /* most that were open at once */
+    _Atomic int64_t limit;        /* C_OpenSession answers CKR_SESSION_COUNT at this; 0 = none */
+    _Atomic int64_t away;         /* the token is out of its slot, and its sessions are closed */
+    _Atomic uint64_t renumber;    /* every slot's number is that of the module, XOR this */
+    _Atomic uint64_t exchanged;   /* of two slots, whose tokens are exchanged, the numbers' XOR, */
+    _Atomic uint64_t exchanged_one; /* and one of the numbers */
     _Atomic int64_t path;           /* the token has a protected authentication path */
     _Atomic int64_t always;         /* every private key is CKA_ALWAYS_AUTHENTICATE */
     _Atomic uint64_t flags_set;     /* in the flags of C_GetTokenInfo ... */
