@@ -14,11 +14,13 @@ enum dot2_status dot2_decode_ballots(coer_arena *arena, enum dot2_ballots ballot
     *is_121 = false;
     if (coer_decode(arena, type_122, octets, size, value, &coer) == COER_OK)
         return DOT2_OK;
-    if (ballots == DOT2_BALLOTS_121 &&
+    /* Without memory nothing is known about the form. */
+    if (coer.status != COER_E_MEMORY && ballots == DOT2_BALLOTS_121 &&
         coer_decode(arena, type_121, octets, size, value, &older) == COER_OK) {
         *is_121 = true;
         return DOT2_OK;
     }
     /* The form that goes further is the one that was meant. */
-    return dot2_fail_coer(error, older.offset > coer.offset ? &older : &coer, 0);
+    return dot2_fail_coer(
+        error, older.status == COER_E_MEMORY || older.offset > coer.offset ? &older : &coer, 0);
 }

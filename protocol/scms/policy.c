@@ -55,7 +55,8 @@ static enum dot2_status decode(coer_arena *arena, const uint8_t *octets, size_t 
     if (coer_decode(arena, &asn_DEF_ScmsFile, octets, size, &value, &coer) != COER_OK) {
         char line[COER_PATH_SIZE + 160];
 
-        return fail(error, DOT2_E_DECODE, "ScmsFile", coer_error_format(&coer, line, sizeof(line)));
+        return fail(error, coer.status == COER_E_MEMORY ? DOT2_E_MEMORY : DOT2_E_DECODE, "ScmsFile",
+                    coer_error_format(&coer, line, sizeof(line)));
     }
     file = value;
     if (file->content.present != ScmsFileContent_PR_policy ||
