@@ -43,14 +43,15 @@ static dot2hsm_status write_conf(BIO *bio, const struct dot2hsm_options *options
                                  dot2hsm_error *error)
 {
     if (!provider_conf_begin(bio, options->provider_path))
-        return api_fail(error, DOT2HSM_E_ARGUMENT, "provider_path has a control character");
+        return api_fail(error, DOT2HSM_E_ARGUMENT,
+                        "provider_path has a control character, or there is no memory for it");
     for (const char *const *p = options->provider_options; p != NULL && *p != NULL; p += 2) {
         if (!provider_conf_known(p[0]))
             return api_fail(error, DOT2HSM_E_ARGUMENT, "the provider has no such option");
         if (p[1] == NULL || !provider_conf_put(bio, p[0], p[1]))
             return api_fail(error, DOT2HSM_E_ARGUMENT,
                             "an option of the provider has no value, "
-                            "or one with a control character");
+                            "one with a control character, or there is no memory for it");
     }
     return DOT2HSM_OK;
 }

@@ -31,22 +31,23 @@ bool provider_conf_known(const char *name)
 /* Within quotes CONF expands no variable and knows the backslash only. */
 bool provider_conf_put(BIO *bio, const char *name, const char *value)
 {
-    BIO_printf(bio, "%s = \"", name);
+    if (BIO_printf(bio, "%s = \"", name) <= 0)
+        return false;
     for (; *value != '\0'; value++) {
-        if ((unsigned char)*value < 0x20)
+        if ((unsigned char)*value < 0x20 ||
+            ((*value == '"' || *value == '\\') && BIO_write(bio, "\\", 1) != 1) ||
+            BIO_write(bio, value, 1) != 1)
             return false;
-        if (*value == '"' || *value == '\\')
-            BIO_write(bio, "\\", 1);
-        BIO_write(bio, value, 1);
     }
     return BIO_puts(bio, "\"\n") > 0;
 }
 
 bool provider_conf_begin(BIO *bio, const char *module)
 {
-    BIO_puts(bio, "openssl_conf = program\n[program]\nproviders = providers\n"
-                  "[providers]\ndefault = default_provider\ndot2hsm = dot2hsm_provider\n"
-                  "[default_provider]\nactivate = 1\n[dot2hsm_provider]\n");
+    if (BIO_puts(bio, "openssl_conf = program\n[program]\nproviders = providers\n"
+                      "[providers]\ndefault = default_provider\ndot2hsm = dot2hsm_provider\n"
+                      "[default_provider]\nactivate = 1\n[dot2hsm_provider]\n") <= 0)
+        return false;
     return module == NULL || provider_conf_put(bio, "module", module);
 }
 

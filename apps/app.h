@@ -91,8 +91,11 @@ int app_file_write(const char *path, const uint8_t *octets, size_t size, unsigne
 typedef bool app_certificate_fn(void *arg, const char *path);
 bool app_certificates_each(const char *list, app_certificate_fn *each, void *arg);
 
+/* A configuration file in OpenSSL's CONF format. APP_USAGE, and said, if it cannot be read. */
+int app_conf_read(const char *path, CONF **conf);
+
 /*
- * A configuration file in OpenSSL's CONF format whose sections and keys must all be known.
+ * The same, whose sections and keys must all be known.
  * APP_USAGE with file, section and key otherwise.
  */
 struct app_conf_key {

@@ -60,27 +60,38 @@ static int check_section(const char *path, const CONF *conf, const char *section
     return APP_OK;
 }
 
+int app_conf_read(const char *path, CONF **conf)
+{
+    CONF *loaded = NCONF_new(NULL);
+    long line = 0;
+
+    *conf = NULL;
+    if (loaded != NULL && NCONF_load(loaded, path, &line) > 0) {
+        *conf = loaded;
+        return APP_OK;
+    }
+    if (loaded == NULL)
+        app_error("%s cannot be read: out of memory", path);
+    else if (line > 0)
+        app_error_openssl("%s: line %ld cannot be read", path, line);
+    else
+        app_error_openssl("%s cannot be read", path);
+    NCONF_free(loaded);
+    return APP_USAGE;
+}
+
 int app_conf_load(const char *path, const struct app_conf_key *known, size_t count, CONF **conf)
 {
     STACK_OF(OPENSSL_CSTRING) *sections = NULL;
     CONF *loaded = NULL;
-    long line = 0;
-    int code = APP_USAGE;
+    int code;
 
     *conf = NULL;
     ERR_clear_error();
-    loaded = NCONF_new(NULL);
-    if (loaded == NULL) {
-        app_error("out of memory");
-        goto out;
-    }
-    if (NCONF_load(loaded, path, &line) <= 0) {
-        if (line > 0)
-            app_error_openssl("%s: line %ld cannot be read", path, line);
-        else
-            app_error_openssl("%s cannot be read", path);
-        goto out;
-    }
+    code = app_conf_read(path, &loaded);
+    if (code != APP_OK)
+        return code;
+    code = APP_USAGE;
     sections = NCONF_get_section_names(loaded);
     if (sections == NULL) {
         app_error("out of memory");

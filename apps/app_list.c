@@ -4,6 +4,7 @@
 #include "apps/app.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -30,7 +31,7 @@ static bool directory_each(const char *directory, app_certificate_fn *each, void
     bool ok = count >= 0;
 
     if (count < 0)
-        app_error("directory %s cannot be read", directory);
+        app_error("directory %s cannot be read: %s", directory, strerror(errno));
     for (int i = 0; i < count; i++) {
         char path[4096];
         struct stat st;
@@ -49,8 +50,10 @@ bool app_certificates_each(const char *list, app_certificate_fn *each, void *arg
     char *copy = OPENSSL_strdup(list), *save = NULL;
     bool ok = copy != NULL;
 
-    if (copy == NULL)
+    if (copy == NULL) {
+        app_error("out of memory");
         return false;
+    }
     for (char *item = strtok_r(copy, ",", &save); ok && item != NULL;
          item = strtok_r(NULL, ",", &save)) {
         size_t size;

@@ -108,7 +108,7 @@ bool app_conf_put(BIO *bio, const char *name, const char *value)
 {
     if (provider_conf_put(bio, name, value))
         return true;
-    app_error("the option %s has a control character", name);
+    app_error("the option %s has a control character, or there is no memory for it", name);
     return false;
 }
 
@@ -140,13 +140,10 @@ static int put_section(BIO *bio, const char *path, const CONF *conf, const char 
 /* The provider's options in the file, less what the command line says. */
 static int put_file_options(BIO *bio, const char *path, const struct app_provider *options)
 {
-    CONF *conf = NCONF_new(NULL);
-    long line = 0;
-    int code = APP_USAGE;
+    CONF *conf = NULL;
+    int code = app_conf_read(path, &conf);
 
-    if (conf == NULL || NCONF_load(conf, path, &line) <= 0)
-        app_error_openssl("%s cannot be read (line %ld)", path, line);
-    else
+    if (code == APP_OK)
         code = put_section(bio, path, conf, "default", options);
     if (code == APP_OK)
         code = put_section(bio, path, conf, "provider", options);
@@ -166,7 +163,7 @@ static int put_configuration(BIO *bio, const struct app_provider *options)
         return APP_USAGE;
     }
     if (!provider_conf_begin(bio, module)) {
-        app_error("the path of the provider has a control character");
+        app_error("the path of the provider has a control character, or there is no memory for it");
         return APP_USAGE;
     }
     if ((options->module != NULL && !app_conf_put(bio, "pkcs11-module", options->module)) ||
@@ -196,7 +193,8 @@ int app_provider_load(const struct app_provider *options, OSSL_LIB_CTX **libctx)
     if (put_configuration(bio, options != NULL ? options : &none) != APP_OK)
         goto out;
     if (!provider_conf_load(bio, made)) {
-        app_error_openssl("the provider dot2hsm cannot be loaded");
+        app_error_openssl("the provider dot2hsm cannot be loaded%s",
+                          ERR_peek_error() == 0 ? ": out of memory" : "");
         goto out;
     }
     *libctx = made;

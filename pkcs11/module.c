@@ -14,6 +14,28 @@
 #define FIRST_BACKOFF_MS 20
 #define LAST_BACKOFF_MS 640
 
+static struct p11_module *module_new(const p11_ctx *ctx)
+{
+    struct p11_module *module = OPENSSL_zalloc(sizeof(*module));
+
+    if (module == NULL)
+        return NULL;
+    module->path = OPENSSL_strdup(ctx->module_path);
+    if (ctx->module_init_args != NULL)
+        module->init_args = OPENSSL_strdup(ctx->module_init_args);
+    if (module->path == NULL || (ctx->module_init_args != NULL && module->init_args == NULL)) {
+        OPENSSL_free(module->path);
+        OPENSSL_free(module->init_args);
+        OPENSSL_free(module);
+        return NULL;
+    }
+    module->socket = strstr(module->path, "p11-kit-client") != NULL;
+    atomic_init(&module->generation, 1);
+    pthread_mutex_init(&module->lock, NULL);
+    p11_cond_init(&module->cond);
+    return module;
+}
+
 /* The module of the configured path in the registry, made if it is not there. */
 enum p11_status p11_module_get(struct p11_op *op)
 {
@@ -26,15 +48,8 @@ enum p11_status p11_module_get(struct p11_op *op)
         if (strcmp(module->path, ctx->module_path) == 0)
             break;
     if (module == NULL) {
-        module = OPENSSL_zalloc(sizeof(*module));
+        module = module_new(ctx);
         if (module != NULL) {
-            module->path = OPENSSL_strdup(ctx->module_path);
-            if (ctx->module_init_args != NULL)
-                module->init_args = OPENSSL_strdup(ctx->module_init_args);
-            module->socket = strstr(module->path, "p11-kit-client") != NULL;
-            atomic_init(&module->generation, 1);
-            pthread_mutex_init(&module->lock, NULL);
-            p11_cond_init(&module->cond);
             module->next = p11_modules;
             p11_modules = module;
         }
@@ -42,7 +57,7 @@ enum p11_status p11_module_get(struct p11_op *op)
     if (module != NULL) /* of the context that searched last, as the bound of a token's sessions */
         module->fork_deadline_ms = ctx->deadline_ms;
     pthread_mutex_unlock(&p11_registry);
-    if (module == NULL || module->path == NULL)
+    if (module == NULL)
         return p11_fail(op, P11_E_MEMORY, "out of memory");
     op->module = module;
     return P11_OK;

@@ -88,8 +88,12 @@ static int check_options(const struct wanted *wanted)
 
     if (bio == NULL || conf == NULL || BIO_puts(bio, "[provider]\n") <= 0)
         app_error("out of memory");
-    else if (put_options(bio, wanted) && NCONF_load_bio(conf, bio, &line) > 0)
-        code = token_open(&none, conf, &ctx);
+    else if (put_options(bio, wanted)) {
+        if (NCONF_load_bio(conf, bio, &line) > 0)
+            code = token_open(&none, conf, &ctx);
+        else
+            app_error_openssl("the options cannot be read back");
+    }
     p11_ctx_free(ctx);
     NCONF_free(conf);
     BIO_free(bio);
@@ -100,18 +104,21 @@ static int check_options(const struct wanted *wanted)
  */
 static bool start_section(const char *path, char name[128])
 {
-    CONF *conf = NCONF_new(NULL);
+    CONF *conf = NULL;
     const char *found = NULL;
-    long line = 0;
-    bool ok = conf != NULL && NCONF_load(conf, path, &line) > 0;
+    bool ok = app_conf_read(path, &conf) == APP_OK;
 
     if (ok)
         found = NCONF_get_string(conf, NULL, "openssl_conf");
-    else
-        app_error_openssl("%s cannot be read (line %ld)", path, line);
     snprintf(name, 128, "%s", found != NULL ? found : "openssl_init");
     NCONF_free(conf);
     return ok;
+}
+
+static int no_memory(void)
+{
+    app_error("out of memory");
+    return APP_REFUSED;
 }
 
 static int write_openssl(BIO *bio, const struct wanted *wanted)
@@ -126,21 +133,24 @@ static int write_openssl(BIO *bio, const struct wanted *wanted)
     if (wanted->include != NULL) {
         if (!start_section(wanted->include, start))
             return APP_USAGE;
-        BIO_printf(bio, ".include = %s\n[default]\n", wanted->include);
+        if (BIO_printf(bio, ".include = %s\n[default]\n", wanted->include) <= 0)
+            return no_memory();
     }
-    BIO_printf(bio,
-               "openssl_conf = %s\n\n[%s]\nproviders = dot2hsm_providers\n\n"
-               "[dot2hsm_providers]\ndefault = dot2hsm_default\ndot2hsm = dot2hsm_provider\n\n"
-               "[dot2hsm_default]\nactivate = 1\n\n[dot2hsm_provider]\n",
-               start, start);
+    if (BIO_printf(bio,
+                   "openssl_conf = %s\n\n[%s]\nproviders = dot2hsm_providers\n\n"
+                   "[dot2hsm_providers]\ndefault = dot2hsm_default\ndot2hsm = dot2hsm_provider\n\n"
+                   "[dot2hsm_default]\nactivate = 1\n\n[dot2hsm_provider]\n",
+                   start, start) <= 0)
+        return no_memory();
     if (!app_conf_put(bio, "module", module) || !put_options(bio, wanted))
         return APP_USAGE;
-    return BIO_puts(bio, "activate = 1\n") > 0 ? APP_OK : APP_REFUSED;
+    return BIO_puts(bio, "activate = 1\n") > 0 ? APP_OK : no_memory();
 }
 
 static int write_own(BIO *bio, const struct wanted *wanted)
 {
-    BIO_puts(bio, "[provider]\n");
+    if (BIO_puts(bio, "[provider]\n") <= 0)
+        return no_memory();
     return put_options(bio, wanted) ? APP_OK : APP_USAGE;
 }
 
@@ -150,16 +160,17 @@ static int write_config(const struct wanted *wanted)
     const char *module = wanted->provider.module;
     uint8_t *octets = NULL;
     long size;
-    int code = bio != NULL ? check_options(wanted) : APP_REFUSED;
+    int code = bio != NULL ? check_options(wanted) : no_memory();
 
     if (code == APP_OK && strchr(module, '/') != NULL && access(module, R_OK) != 0) {
         app_error("there is no module %s", module);
         code = APP_USAGE;
     }
-    if (code == APP_OK)
+    if (code == APP_OK &&
         BIO_printf(bio, "# %s. Written by dot2hsm config; `dot2hsm doctor` checks it.\n",
                    wanted->own ? "For --config or DOT2HSM_CONF, dot2hsm.conf(5)"
-                               : "For OPENSSL_CONF, dot2hsm-provider(7)");
+                               : "For OPENSSL_CONF, dot2hsm-provider(7)") <= 0)
+        code = no_memory();
     if (code == APP_OK)
         code = wanted->own ? write_own(bio, wanted) : write_openssl(bio, wanted);
     if (code == APP_OK) {

@@ -277,6 +277,10 @@ static bool enter(void *arg, const struct coer_node *node)
 
     if (node->kind != COER_UNKNOWN_EXTENSION) {
         inspect_facts_of(view->crypto, node, own, &facts);
+        if (facts.no_memory) {
+            view->error.status = COER_E_MEMORY;
+            view->failed = true;
+        }
         if (node->depth < COER_DEPTH_MAX + 2)
             view->parents[node->depth] = node->type_name;
         if (node->kind == COER_SEQUENCE)
@@ -414,7 +418,7 @@ static int list_types(void)
     size_t count;
 
     if (coer_init() != COER_OK) {
-        app_error("the tables of the types cannot be made");
+        app_error("the tables of the types cannot be made: out of memory");
         return APP_REFUSED;
     }
     types = coer_types(&count);

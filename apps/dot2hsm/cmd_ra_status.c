@@ -465,7 +465,6 @@ int cmd_ra_status(int argc, char **argv)
                                             {NULL, 0, NULL, 0}};
     struct status status = {.now = (int64_t)time(NULL)};
     struct app_provider provider = {0};
-    long line = 0;
     int c, code = APP_USAGE;
 
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -490,11 +489,9 @@ int cmd_ra_status(int argc, char **argv)
         app_error(status.path == NULL ? "--config FILE is wanted" : "there is an operand too many");
         return command_usage();
     }
-    status.conf = NCONF_new(NULL);
-    if (status.conf == NULL || NCONF_load(status.conf, status.path, &line) <= 0) {
-        app_error_openssl("%s cannot be read (line %ld)", status.path, line);
+    code = app_conf_read(status.path, &status.conf);
+    if (code != APP_OK)
         goto out;
-    }
     provider.config = status.path;
     code = command_crypto(&provider, &status.libctx, &status.crypto);
     if (code == APP_OK)

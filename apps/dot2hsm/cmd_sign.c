@@ -72,7 +72,11 @@ static int sign_plain(OSSL_LIB_CTX *libctx, EVP_PKEY *key, const struct sign *wh
     int result = APP_REFUSED;
 
     *signature_size = 112;
-    if (ctx == NULL || EVP_DigestSignInit_ex(ctx, NULL, digest, libctx, NULL, key, NULL) <= 0 ||
+    if (ctx == NULL) {
+        app_error("%s cannot sign: out of memory", what->key_uri);
+        goto out;
+    }
+    if (EVP_DigestSignInit_ex(ctx, NULL, digest, libctx, NULL, key, NULL) <= 0 ||
         EVP_DigestSign(ctx, signature, signature_size, data, size) <= 0) {
         app_error_openssl("%s cannot sign", what->key_uri);
         goto out;

@@ -76,19 +76,30 @@ static int add_certificate(const dot2_crypto *crypto, dot2_trust *trust, const c
     return result;
 }
 
-/* A file of a directory that is not a certificate is none of our business. */
-static void add_if_certificate(const dot2_crypto *crypto, dot2_trust *trust, const char *path)
+/*
+ * A file of a directory that is not a certificate is none of our business; one that might be, and
+ * for which there was no memory, is.
+ */
+static int add_if_certificate(const dot2_crypto *crypto, dot2_trust *trust, const char *path)
 {
     uint8_t *octets = NULL;
     size_t size = 0;
     dot2_cert *cert = NULL;
+    enum dot2_status status = DOT2_E_DECODE;
+    int result = APP_OK;
 
-    if (app_file_read(path, INPUT_MAX, &octets, &size) == APP_OK &&
-        dot2_cert_new(crypto, octets, size, &cert, NULL) == DOT2_OK)
-        dot2_trust_add(trust, cert);
+    if (app_file_read(path, INPUT_MAX, &octets, &size) == APP_OK)
+        status = dot2_cert_new(crypto, octets, size, &cert, NULL);
+    if (status == DOT2_OK)
+        status = dot2_trust_add(trust, cert);
+    if (command_cannot_tell(status)) {
+        app_error("%s: %s (%s)", path, dot2_status_text(status), dot2_status_name(status));
+        result = APP_REFUSED;
+    }
     ERR_clear_error();
     dot2_cert_free(cert);
     OPENSSL_free(octets);
+    return result;
 }
 
 static int add_directory(const dot2_crypto *crypto, dot2_trust *trust, const char *path)
@@ -97,19 +108,20 @@ static int add_directory(const dot2_crypto *crypto, dot2_trust *trust, const cha
     struct dirent *entry;
     struct stat status;
     char name[4096];
+    int result = APP_OK;
 
     if (directory == NULL) {
         app_error("%s: %s", path, strerror(errno));
         return APP_REFUSED;
     }
-    while ((entry = readdir(directory)) != NULL) {
+    while (result == APP_OK && (entry = readdir(directory)) != NULL) {
         snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
         if (stat(name, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
             (size_t)status.st_size <= INPUT_MAX)
-            add_if_certificate(crypto, trust, name);
+            result = add_if_certificate(crypto, trust, name);
     }
     closedir(directory);
-    return APP_OK;
+    return result;
 }
 
 static int make_trust(const struct verify *what, dot2_crypto *crypto, uint32_t time,

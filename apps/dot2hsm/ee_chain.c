@@ -16,33 +16,53 @@ struct set {
     size_t count;
 };
 
-/* A certificate that is none is left out, as one that does not chain is. */
-static bool take_all(const struct device *device, struct set *set,
-                     const struct scms_chain_file *file)
+static int cannot_tell(const char *path, enum dot2_status status)
 {
-    if (file->count > CHAIN_CERTS_MAX)
-        return false;
-    for (size_t i = 0; i < file->count; i++)
-        if (dot2_cert_new(device->crypto, file->certs[i].data, file->certs[i].size,
-                          &set->certs[set->count], NULL) == DOT2_OK)
+    app_error("%s: %s (%s)", path, dot2_status_text(status), dot2_status_name(status));
+    return APP_REFUSED;
+}
+
+/* A certificate that is none is left out, as one that does not chain is. */
+static int take_all(const struct device *device, struct set *set, const char *path,
+                    const struct scms_chain_file *file)
+{
+    if (file->count > CHAIN_CERTS_MAX) {
+        app_error("%s: more than %d certificates", path, CHAIN_CERTS_MAX);
+        return APP_REFUSED;
+    }
+    for (size_t i = 0; i < file->count; i++) {
+        enum dot2_status status = dot2_cert_new(device->crypto, file->certs[i].data,
+                                                file->certs[i].size, &set->certs[set->count], NULL);
+
+        if (command_cannot_tell(status))
+            return cannot_tell(path, status);
+        if (status == DOT2_OK)
             set->count++;
-    return true;
+    }
+    return APP_OK;
 }
 
 /* A trust takes any certificate and believes none but those that chain to its anchors. */
-static int judge(struct set *set, dot2_trust *trust, uint32_t time32, unsigned *added,
-                 unsigned *left)
+static int judge(struct set *set, dot2_trust *trust, const char *path, uint32_t time32,
+                 unsigned *added, unsigned *left)
 {
     const struct dot2_check check = {.purpose = DOT2_PURPOSE_ANY, .time = time32};
 
     for (size_t i = 0; i < set->count; i++) {
-        if (!dot2_cert_is_self_issued(set->certs[i]) &&
-            dot2_trust_add(trust, set->certs[i]) != DOT2_OK)
-            return APP_REFUSED;
+        enum dot2_status status = dot2_cert_is_self_issued(set->certs[i])
+                                      ? DOT2_OK
+                                      : dot2_trust_add(trust, set->certs[i]);
+
+        if (status != DOT2_OK)
+            return cannot_tell(path, status);
     }
-    for (size_t i = 0; i < set->count; i++)
-        (*(dot2_chain_verify(trust, set->certs[i], &check, NULL, NULL) == DOT2_OK ? added
-                                                                                  : left))++;
+    for (size_t i = 0; i < set->count; i++) {
+        enum dot2_status status = dot2_chain_verify(trust, set->certs[i], &check, NULL, NULL);
+
+        if (command_cannot_tell(status))
+            return cannot_tell(path, status);
+        (*(status == DOT2_OK ? added : left))++;
+    }
     ERR_clear_error();
     return APP_OK;
 }
@@ -94,11 +114,10 @@ int device_chain_load(const struct device *device, dot2_trust *trust, const char
                   file.host);
         goto out;
     }
-    if (!take_all(device, set, &file)) {
-        app_error("%s: more than %d certificates", path, CHAIN_CERTS_MAX);
+    code = take_all(device, set, path, &file);
+    if (code != APP_OK)
         goto out;
-    }
-    code = judge(set, trust, time32, added != NULL ? added : &ignored_added,
+    code = judge(set, trust, path, time32, added != NULL ? added : &ignored_added,
                  left != NULL ? left : &ignored_left);
 out:
     for (size_t i = 0; set != NULL && i < set->count; i++)

@@ -1,5 +1,6 @@
 #include "apps/dot2hsm/ee_report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -218,7 +219,7 @@ int ee_report_print(const struct ee_report *report, const struct ee_watch *watch
     char sha256[65] = "";
 
     if (report->status == EE_OK && !quiet && !sha256_of(report->output, sha256)) {
-        app_error("%s cannot be read back", report->output);
+        app_error("%s cannot be read back: %s", report->output, strerror(errno));
         return APP_REFUSED;
     }
     if (json)

@@ -274,8 +274,10 @@ int device_state_load(struct device *device)
             break;
         }
     }
-    if (text == NULL)
+    if (text == NULL) {
+        app_error("%s: out of memory", path);
         code = APP_REFUSED;
+    }
     free(text);
     s->changed = (unsigned)f.changed;
     s->in_a_row = (unsigned)f.in_a_row;
@@ -290,10 +292,13 @@ int device_state_save(struct device *device)
     struct fields f;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
+    bool whole;
     int code = APP_REFUSED;
 
-    if (out == NULL)
+    if (out == NULL) {
+        app_error("the state: out of memory");
         return APP_REFUSED;
+    }
     device_follow_clock(s);
     fields_of(s, &f);
     for (size_t i = 0; i < TEXTS && f.texts[i].key != NULL; i++) {
@@ -309,7 +314,10 @@ int device_state_save(struct device *device)
     put_kinds(out, s);
     for (unsigned i = 0; i < s->failure_count; i++)
         fprintf(out, "failure %" PRId64 "\n", s->failures[i]);
-    if (fclose(out) == 0)
+    whole = ferror(out) == 0;
+    if (fclose(out) != 0 || !whole)
+        app_error("the state: out of memory");
+    else
         code =
             app_file_write(device_path(device, "state", path), (const uint8_t *)text, size, 0600);
     free(text);
@@ -448,6 +456,8 @@ int device_clean(struct device *device)
     const struct dirent *entry;
     int code = expire_batches(device);
 
+    if (directory == NULL)
+        app_error("%s: %s", device->dir, strerror(errno));
     while (directory != NULL && (entry = readdir(directory)) != NULL) {
         if (!is_left(&device->state, entry->d_name))
             continue;

@@ -21,6 +21,7 @@ struct inspect_fact {
 };
 struct inspect_facts {
     size_t count;
+    bool no_memory; /* for all of them */
     struct inspect_fact fact[INSPECT_FACTS_MAX];
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apps/dot2hsm/inspect.h"
+#include "apps/dot2hsm/support.h"
 
 #include "asn1/types.h"
 
@@ -130,14 +131,18 @@ static void certificate_facts(const dot2_crypto *crypto, struct inspect_facts *f
     dot2_cert *cert = NULL;
     size_t canonical_size = 0;
     const uint8_t *canonical;
+    enum dot2_status status;
 
     if (crypto == NULL)
         return;
-    if (dot2_cert_new(crypto, octets, size, &cert, &error) != DOT2_OK) {
+    status = dot2_cert_new(crypto, octets, size, &cert, &error);
+    facts->no_memory = command_cannot_tell(status);
+    if (status != DOT2_OK && !facts->no_memory) {
         add(facts, "inconsistent", "%s%s%s", error.field, error.field[0] != '\0' ? ": " : "",
             error.detail[0] != '\0' ? error.detail : dot2_status_text(error.status));
-        return;
     }
+    if (status != DOT2_OK)
+        return;
     add_hex(facts, "HashedId8", dot2_cert_hashedid8(cert), 8);
     canonical = dot2_cert_canonical(cert, &canonical_size);
     if (canonical_size != size || memcmp(canonical, octets, size) != 0)

@@ -323,7 +323,7 @@ int inspect_input_read(const char *path, const char *form, const char *type,
         return APP_USAGE;
     }
     if (coer_init() != COER_OK) {
-        app_error("the tables of the types cannot be made");
+        app_error("the tables of the types cannot be made: out of memory");
         return APP_REFUSED;
     }
     result = app_file_read(path, INPUT_MAX, &data, &size);

@@ -79,18 +79,14 @@ int ra_options_open(const struct ra_options *options, ra_store **store)
     const char *spec = options->store;
     CONF *conf = NULL;
     char text[256] = "";
-    long line = 0;
     int result = APP_OK;
 
     *store = NULL;
     if (options->config != NULL) {
         /* Only the store's name is of interest; the server itself checks all of the file. */
-        conf = NCONF_new(NULL);
-        if (conf == NULL || NCONF_load(conf, options->config, &line) <= 0) {
-            app_error_openssl("%s cannot be read (line %ld)", options->config, line);
-            result = APP_USAGE;
+        result = app_conf_read(options->config, &conf);
+        if (result != APP_OK)
             goto out;
-        }
         spec = NCONF_get_string(conf, "ra", "store");
         if (spec == NULL) {
             app_error_openssl("%s has no [ra] store", options->config);
@@ -171,7 +167,7 @@ int ra_options_name(const char *operand, struct ra_named *named)
         result = command_certificate(crypto, operand, &cert);
     if (result == APP_OK &&
         dot2_cert_blacklist_hashes(cert, hashes, &named->size, &named->count) != DOT2_OK) {
-        app_error_openssl("%s: its hash cannot be made", operand);
+        app_error_openssl("%s: its hash cannot be made, or there is no memory for it", operand);
         result = APP_REFUSED;
     }
     memcpy(named->ids, hashes, sizeof(named->ids));

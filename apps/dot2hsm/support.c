@@ -56,3 +56,8 @@ char *command_hex(const uint8_t *octets, size_t size, char *text)
         snprintf(text + 2 * i, 3, "%02x", octets[i]);
     return text;
 }
+
+bool command_cannot_tell(enum dot2_status status)
+{
+    return status == DOT2_E_MEMORY || status == DOT2_E_CRYPTO || status == DOT2_E_PROVIDER;
+}

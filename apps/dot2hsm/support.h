@@ -24,4 +24,8 @@ int command_certificate(const dot2_crypto *crypto, const char *path, dot2_cert *
 /* Lower case hexadecimal; text has room for 2 * size + 1. Returns text. */
 char *command_hex(const uint8_t *octets, size_t size, char *text);
 
+/* A failure that says nothing about what was looked at: there was no memory for it, or a library
+ * could not make what it takes, for which that is the reason as a rule. */
+bool command_cannot_tell(enum dot2_status status);
+
 #endif

@@ -90,8 +90,11 @@ uint64_t *ra_app_numbers(struct ra_app_reader *reader, const char *key, size_t *
         end += strspn(end, " \t");
         if (grown == NULL || *at < '0' || *at > '9' || errno != 0 ||
             (*end != ',' && *end != '\0') || (*end == ',' && end[1] == '\0')) {
-            app_error("%s: [%s]: %s is \"%s\", not a list of numbers", reader->path,
-                      reader->section, key, text);
+            if (grown == NULL)
+                app_error("%s: [%s]: %s: out of memory", reader->path, reader->section, key);
+            else
+                app_error("%s: [%s]: %s is \"%s\", not a list of numbers", reader->path,
+                          reader->section, key, text);
             reader->failed = true;
             OPENSSL_free(numbers);
             *count = 0;

@@ -22,8 +22,10 @@ static bool split(struct ra_app_crls *crls, const char *list)
     char *save = NULL;
 
     crls->text = OPENSSL_strdup(list);
-    if (crls->text == NULL)
+    if (crls->text == NULL) {
+        app_error("crl-files: out of memory");
         return false;
+    }
     for (char *item = strtok_r(crls->text, ", \t", &save); item != NULL;
          item = strtok_r(NULL, ", \t", &save)) {
         if (crls->count == RA_APP_CRLS) {

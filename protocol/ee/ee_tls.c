@@ -1,5 +1,6 @@
 #include "protocol/ee/ee_internal.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +27,8 @@ static enum ee_status read_file(struct ee_roots *roots, const char *path, struct
     enum ee_status status = EE_E_ARGUMENT;
 
     if (file == NULL)
-        return ee_fail(error, EE_E_ARGUMENT, "the TLS root %s cannot be read", path);
+        return ee_fail(error, EE_E_ARGUMENT, "the TLS root %s cannot be read: %s", path,
+                       strerror(errno));
     roots->pem = OPENSSL_malloc(ROOTS_MAX);
     if (roots->pem == NULL) {
         status = ee_fail(error, EE_E_MEMORY, "out of memory");

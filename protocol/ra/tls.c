@@ -25,7 +25,7 @@ static void explain(char *text, size_t size, const char *what)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_error());
 
-    snprintf(text, size, "%s: %s", what, reason == NULL ? "failed" : reason);
+    snprintf(text, size, "%s: %s", what, reason == NULL ? "out of memory" : reason);
     ERR_clear_error();
 }
 
