@@ -18,7 +18,7 @@ import time
 BUILD = os.environ["BUILD_DIR"]
 LONG = bool(os.environ.get("DOT2HSM_LONG"))
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
-SOME = 12 # of each command, in the short form
+SOME = 8 # of each command, in the short form
 SCARCE = f"{BUILD}/tests/scarce/dot2hsm"
 FOUND = re.compile(r"Sanitizer|runtime error:")
 # Where a library makes something for us it does not tell why it could not.
