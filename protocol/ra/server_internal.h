@@ -1,8 +1,10 @@
 /*
  * server_internal.h: the parts of the server among themselves. Private to protocol/ra.
  *
- * server.c  loops and listeners, start and stop
- * conn.c    one connection: admission, deadlines, the gate in front of evhttp, its end
+ * server.c  start and stop, what may be exchanged while it runs
+ * loop.c    loops and listeners
+ * conn.c    one connection: admission, deadlines, its end
+ * gate.c    what of a connection's octets evhttp gets to see
  * route.c   which path is which service
  * answer.c  one request: route, decision, conditions, octets
  * post.c    what is answered to a POST
@@ -165,6 +167,16 @@ struct ra_server {
 };
 
 void ra_server_log(const struct ra_server *server, int priority, const struct ra_line *line);
+
+/* ---- loop.c -------------------------------------------------------------------------------- */
+
+/* Finds the port and opens every loop on it; false, and why in text, if that fails. */
+bool ra_loops_open(ra_server *server, const char *address, uint16_t port, char *text,
+                   size_t text_size);
+/* The body of a loop's thread. */
+void *ra_loop_run(void *loop);
+/* Frees what a loop has, whether it was opened or not. */
+void ra_loop_clear(struct ra_loop *loop);
 /* The last connection of a loop that is to stop has gone. */
 void ra_loop_ended(struct ra_loop *loop);
 
@@ -252,6 +264,13 @@ struct ra_conn *ra_conn_of(const struct ra_server *server, struct evhttp_request
 /* Ends a connection at once, without an answer; reason and detail go to the log. */
 void ra_conn_kill(struct ra_conn *conn, int priority, const char *reason, const char *detail);
 void ra_conn_wait(struct ra_conn *conn, enum ra_wait wait);
+/* ---- gate.c */
+/* Callbacks of the connection's buffers: what was received, what has left. */
+void ra_gate_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *conn);
+void ra_gate_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *conn);
+/* Lets the next request through as far as it has come. */
+void ra_gate_pump(struct ra_conn *conn);
+
 /* The answer has left: the next request may come, unless this was the last. */
 void ra_conn_answered(struct ra_conn *conn);
 /* evhttp is about to free its connection. */
