@@ -33,10 +33,13 @@ int64_t device_boot_seconds(void)
     return now.tv_sec;
 }
 
-/* Seconds by which the clock is ahead of CLOCK_BOOTTIME: changes when it is set, and only then. */
-static int64_t clock_offset(void)
+/*
+ * Seconds by which the clock, which says now, is ahead of CLOCK_BOOTTIME: they change when it is
+ * set, and only then. It can be set between any two readings: what belongs together is of one.
+ */
+static int64_t clock_offset(int64_t now)
 {
-    return (int64_t)time(NULL) - device_boot_seconds();
+    return now - device_boot_seconds();
 }
 
 const char *device_time_text(int64_t at, char text[32])
@@ -51,18 +54,20 @@ const char *device_time_text(int64_t at, char text[32])
 
 int device_now(const struct device *device, uint32_t *now)
 {
-    const int64_t moved = device->clock_checked ? clock_offset() - device->clock_offset : 0;
+    const enum dot2_status status = dot2_time32_now(now);
+    const int64_t after = (int64_t)time(NULL),
+                  moved = device->clock_checked ? clock_offset(after) - device->clock_offset : 0;
     char text[32];
 
-    if (dot2_time32_now(now) != DOT2_OK) {
+    if (status != DOT2_OK) {
         app_error("the clock is wrong: it says %s, which is before 2004 or after 2140",
-                  device_time_text((int64_t)time(NULL), text));
+                  device_time_text(after, text));
         return APP_REFUSED;
     }
     if (moved > CLOCK_SKEW || moved < -CLOCK_SKEW) {
         app_error("the clock has jumped by %" PRId64
                   " s, to %s, since it was compared with the RA's",
-                  moved, device_time_text((int64_t)time(NULL), text));
+                  moved, device_time_text(after, text));
         return APP_REFUSED;
     }
     return APP_OK;
@@ -74,7 +79,7 @@ int device_clock_check(struct device *device, int64_t date)
     char here[32], there[32];
 
     device->clock_checked = ahead <= CLOCK_SKEW && ahead >= -CLOCK_SKEW;
-    device->clock_offset = clock_offset();
+    device->clock_offset = clock_offset(now);
     if (device->clock_checked)
         return APP_OK;
     app_error("the clock is wrong: it says %s, and the RA's says %s; nothing is asked for until "
@@ -113,7 +118,8 @@ static void move_time(int64_t *at, bool same_boot, int64_t by, int64_t now)
 
 void device_follow_clock(struct device_state *s)
 {
-    const int64_t offset = clock_offset(), now = (int64_t)time(NULL), by = offset - s->clock_offset;
+    const int64_t now = (int64_t)time(NULL), offset = clock_offset(now),
+                  by = offset - s->clock_offset;
     char id[DEVICE_BOOT_ID];
     bool same_boot;
 
@@ -173,9 +179,10 @@ int device_failed(struct device *device, const char *what)
         memmove(s->failures, s->failures + 1, sizeof(s->failures) - sizeof(s->failures[0]));
         s->failure_count--;
     }
-    s->failures[s->failure_count++] = (int64_t)time(NULL);
+    /* By the clock that the state has followed. */
+    s->last_error_time = s->clock_offset + device_boot_seconds();
+    s->failures[s->failure_count++] = s->last_error_time;
     s->in_a_row++;
-    s->last_error_time = (int64_t)time(NULL);
     snprintf(s->last_error, sizeof(s->last_error), "%s", what);
     for (char *p = s->last_error; *p != '\0'; p++) {
         if ((unsigned char)*p < 0x20 || *p == 0x7f)

@@ -215,6 +215,39 @@ static void closed_before_the_status(void **state)
     scene_assert_no_file(&scene);
 }
 
+/* What a refusal says of the two clocks, and what the caller is told of the RA's. */
+static void clock_of_the_ra(void **state)
+{
+    static const struct {
+        const char *headers;
+        int64_t date;
+        bool told; /* that the clocks are apart */
+    } tests[] = {
+        {"Date: Tue, 06 Jan 2015 08:00:00 GMT\r\n", 1420531200, true},
+        {"date:Tue, 06 Jan 2015 08:00:00 GMT\r\n", 1420531200, true},
+        {"Date: Tue, 06 Jan 2015 08:00:00 GMT\r\nAge: 3\r\n", 0, false},
+        {"Age: 3\r\nDate: Tue, 06 Jan 2015 08:00:00 GMT\r\n", 0, false},
+        {"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", 0, false},
+        {"Date: yesterday\r\n", 0, false},
+        {"Date:\r\n", 0, false},
+        {"", 0, false},
+    };
+    char raw[300];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        snprintf(raw, sizeof(raw), "HTTP/1.1 500 x\r\n%sContent-Length: 0\r\n\r\n",
+                 tests[i].headers);
+        scene_answer(&scene, (struct answer){.raw = raw, .close_after = true});
+        assert_int_equal(scene_download(&scene), EE_E_REFUSED);
+        assert_int_equal(scene.result.date, tests[i].date);
+        if (tests[i].told)
+            assert_non_null(strstr(scene.error.detail, " s ahead of the RA's"));
+        else
+            assert_string_equal(scene.error.detail, "status 500");
+    }
+}
+
 static void endless_headers(void **state)
 {
     size_t room = 40000, used;
@@ -359,6 +392,7 @@ int main(void)
         cmocka_unit_test(not_modified),
         cmocka_unit_test(refusals_and_wrong_answers),
         cmocka_unit_test(closed_before_the_status),
+        cmocka_unit_test(clock_of_the_ra),
         cmocka_unit_test(endless_headers),
         cmocka_unit_test(larger_than_allowed),
         cmocka_unit_test(environment_is_ignored),
