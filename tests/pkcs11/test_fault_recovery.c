@@ -227,7 +227,7 @@ static void test_exchanged_before_met(void **state)
 
     (void)state;
     made_elsewhere(points);
-    ctx = fault_ctx(quick);
+    ctx = fault_ctx(patient);
     p11_key_free(lab_key(ctx, "key", P11_CURVE_P256, P11_USAGE_SIGN)); /* lists the slots */
     other = lab_slot("other");
     atomic_store(&fault_state->exchanged_one, other);
