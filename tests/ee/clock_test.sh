@@ -14,7 +14,7 @@ at() {
 }
 at server 0
 at device 0
-CERTIFICATE_DELAY=1 CLOCK_SHIM=$work/server LD_PRELOAD=$tools/clock_shim.so sync_lab
+CLOCK_SHIM=$work/server LD_PRELOAD=$tools/clock_shim.so sync_lab
 conf=$lab/rse.conf
 state=$lab/rse/state
 # ee COMMAND OPTION...: of $conf, by the device's clock
@@ -83,7 +83,7 @@ for offset in $((2 * day)) $((2 * year)) $((50 * year)) "-$hour" "$to_2004" "$to
     at device "$offset"
     unchanged "a key that waits, $offset s" ee sync
 done
-sleep 1.5 # to certDLTime
+sleep 2.5 # to certDLTime
 calm
 cp -a "$state" "$work/waiting"
 
@@ -123,7 +123,7 @@ wait "$waiting" || fail "the waiting run: $(cat "$work/wait.err")"
 grep -q "is valid until" "$work/wait.out" || fail "no certificate"
 [ "$(requests)" = 1 ] || fail "$(requests) requests"
 expect 0 ee status
-# While it waits for certDLTime: a new request, for a new state. Its second is over by any clock
+# While it waits for certDLTime: a new request, for a new state. Its two seconds are over by any clock
 # but the device's, which is then said to be wrong; not an hour later.
 rm -rf "$state"
 "${by_clock[@]}" sync --wait --config "$conf" >"$work/wait.out" 2>"$work/wait.err" &
