@@ -347,6 +347,8 @@ int device_batch_list(const struct device *device, const struct device_batch *ba
     }
     if (directory != NULL)
         closedir(directory);
+    else
+        app_error("%s: %s", path, strerror(errno));
     if (*count > 0)
         return APP_OK;
     app_error("%s: its certificates cannot be read", path);

@@ -1,6 +1,7 @@
 #include "apps/dot2hsm/ee_device.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,8 +162,10 @@ int device_configure(struct device *device)
         return APP_USAGE;
     }
     device->dir = strdup(dir);
-    if (device->dir == NULL)
+    if (device->dir == NULL) {
+        app_error("out of memory");
         return APP_REFUSED;
+    }
     if (number(device, "renew-before", 24 * 365, &device->renew_before) != APP_OK ||
         number(device, "seed-lifetime", 36500, &device->seed_lifetime) != APP_OK ||
         number(device, "connect-timeout", 3600, &device->config.connect_timeout) != APP_OK ||
@@ -272,6 +275,8 @@ static int add_certs(struct device *device, const char *path, bool anchor)
         else
             code = add_file(device, name, anchor);
     }
+    if (directory == NULL)
+        app_error("%s: %s", path, strerror(errno));
     if (directory == NULL || closedir(directory) != 0)
         code = APP_USAGE;
     if (code != APP_OK)

@@ -64,7 +64,8 @@ int device_key_write(const struct device *device, const char *path, EVP_PKEY *ke
 
     if (bio == NULL || PEM_write_bio_PrivateKey_ex(bio, key, NULL, NULL, 0, NULL, NULL,
                                                    device->libctx, NULL) <= 0) {
-        app_error_openssl("%s: the key cannot be written", path);
+        app_error_openssl("%s: the key cannot be written%s", path,
+                          bio == NULL ? ": out of memory" : "");
     } else {
         size = BIO_get_mem_data(bio, &pem);
         code = app_file_write(path, (const uint8_t *)pem, (size_t)size, 0600);

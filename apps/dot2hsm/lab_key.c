@@ -154,7 +154,8 @@ int lab_key_write(const struct lab *lab, const char *file, struct lab_key *key)
 
     if (bio == NULL || PEM_write_bio_PrivateKey_ex(bio, key->key, NULL, NULL, 0, NULL, NULL,
                                                    lab->libctx, NULL) <= 0) {
-        app_error_openssl("%s: the key cannot be written", file);
+        app_error_openssl("%s: the key cannot be written%s", file,
+                          bio == NULL ? ": out of memory" : "");
         goto out;
     }
     size = BIO_get_mem_data(bio, &pem);

@@ -44,8 +44,9 @@ def fail(text, result=None):
     raise SystemExit(1)
 
 
-def run(command, number, lasting=False):
-    if command.state is not None:
+def run(command, number, lasting=False, on=False):
+    """on: from the state that the run before has left."""
+    if command.state is not None and not on:
         shutil.rmtree(command.state)
         shutil.copytree(command.state + ".before", command.state, symlinks=True)
     shutil.rmtree("out", ignore_errors=True)
@@ -108,10 +109,10 @@ def one_after_the_other(command, first):
                 fail(f"{where}: {result.returncode}, and not for want of memory", result)
             if left and not is_whole(command, reference):
                 fail(f"{where}: {left} is left", result)
-            if tried % 4 == 0:
-                again = subprocess_again(command, good)
-                if again is not None:
-                    fail(f"{where}: {again} afterwards")
+            if tried % 4 == 0 or (command.state is not None and LONG):
+                wrong = succeeds(command, good)
+                if wrong is not None:
+                    fail(f"{where}: {wrong} afterwards")
     print(f"- {command.name}: {counted} allocations, {tried} tried, {errors} errors, "
           f"{time.monotonic() - begun:.1f} s", flush=True)
     if errors == 0:
@@ -119,8 +120,9 @@ def one_after_the_other(command, first):
     return counted
 
 
-def subprocess_again(command, good):
-    result, _ = run(command, 0)
+def succeeds(command, good):
+    """What is wrong with the same command afterwards; None: nothing."""
+    result, _ = run(command, 0, on=True)
     if result.returncode != command.code or (command.same and result.stdout != good.stdout):
         return f"{result.returncode} {result.stdout} {result.stderr}"
     return None
