@@ -18,7 +18,7 @@ import time
 BUILD = os.environ["BUILD_DIR"]
 LONG = bool(os.environ.get("DOT2HSM_LONG"))
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
-SOME = 8 # of each command, in the short form
+SOME = 4 if os.environ.get("SANITIZE") else 8 # of each command, in the short form
 SCARCE = f"{BUILD}/tests/scarce/dot2hsm"
 FOUND = re.compile(r"Sanitizer|runtime error:")
 # Where a library makes something for us it does not tell why it could not.
@@ -44,6 +44,11 @@ def fail(text, result=None):
     raise SystemExit(1)
 
 
+def environment(number, lasting):
+    return dict(os.environ, DOT2HSM_SCARCE=f"{number}{'+' if lasting else ''}",
+                DOT2HSM_SCARCE_COUNT="count", DOT2HSM_PROVIDER_PATH=f"{BUILD}/lib")
+
+
 def run(command, number, lasting=False, on=False):
     """on: from the state that the run before has left."""
     if command.state is not None and not on:
@@ -51,11 +56,9 @@ def run(command, number, lasting=False, on=False):
         shutil.copytree(command.state + ".before", command.state, symlinks=True)
     shutil.rmtree("out", ignore_errors=True)
     os.mkdir("out")
-    env = dict(os.environ, DOT2HSM_SCARCE=f"{number}{'+' if lasting else ''}",
-               DOT2HSM_SCARCE_COUNT="count", DOT2HSM_PROVIDER_PATH=f"{BUILD}/lib")
     argv = [SCARCE + command.argv[0].removeprefix("dot2hsm"), *command.argv[1:]]
-    result = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True,
-                            timeout=60, text=True, errors="replace")
+    result = subprocess.run(argv, env=environment(number, lasting), stdin=subprocess.DEVNULL,
+                            capture_output=True, timeout=60, text=True, errors="replace")
     where = f"{command.name}, allocation {number}{'+' if lasting else ''}"
     if result.returncode < 0 or FOUND.search(result.stderr):
         fail(f"{where}: ended with {result.returncode}", result)
@@ -126,6 +129,54 @@ def succeeds(command, good):
     if result.returncode != command.code or (command.same and result.stdout != good.stdout):
         return f"{result.returncode} {result.stdout} {result.stderr}"
     return None
+
+
+def serve(number, lasting):
+    """The server until it is ready or has ended; then it is told to stop."""
+    port = "served.port"
+    if os.path.exists(port):
+        os.unlink(port)
+    with open("served.err", "wb") as err:
+        ra = subprocess.Popen([SCARCE + "-ra", "served.conf"], env=environment(number, lasting),
+                              stderr=err, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 30
+        while not os.path.exists(port) and ra.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+        ready = os.path.exists(port)
+        ra.send_signal(signal.SIGTERM)
+        code = ra.wait(30)
+    with open("served.err", encoding="ascii", errors="replace") as file:
+        return ready, code, file.read()
+
+
+def start_one_after_the_other(first):
+    """dot2hsm-ra with all that it can have: it starts and serves, or says why it does not."""
+    begun = time.monotonic()
+    with open("ra.conf", encoding="ascii") as file:
+        text = file.read().replace("/ra.port", "/served.port")
+    with open("served.conf", "w", encoding="ascii") as file:
+        file.write(text + f"crl-file = {os.getcwd()}/lab/ra/crl.oer\ncrl-port = 0\n"
+                   "metrics-port = 0\npolicy-limits = yes\napplication-psids = 0x80, 0x81\n")
+    ready, code, said = serve(0, False)
+    if not ready or code != 0:
+        fail(f"dot2hsm-ra: {code} {said}")
+    with open("count", encoding="ascii") as file:
+        counted = int(file.read())
+    errors = tried = 0
+    step = 1 if LONG else max(1, (counted - first) // SOME)
+    for number in range(first, counted + 1, step):
+        for lasting in (False, True) if LONG else (tried % 2 == 1,):
+            ready, code, said = serve(number, lasting)
+            tried += 1
+            errors += not ready
+            if FOUND.search(said) or code < 0 or ready != (code == 0) or (
+                    not ready and not SAID.search(said)):
+                fail(f"dot2hsm-ra, allocation {number}, {lasting}: {code}, {ready}: {said}")
+    ready, code, said = serve(0, False)
+    if not ready or code != 0 or errors == 0:
+        fail(f"dot2hsm-ra afterwards: {code} {said}")
+    print(f"- dot2hsm-ra: {counted} allocations, {tried} tried, {errors} errors, "
+          f"{time.monotonic() - begun:.1f} s", flush=True)
 
 
 def program(*argv):
@@ -219,6 +270,8 @@ def main():
                 counted = one_after_the_other(command, first)
                 if not LONG and first == 1: # most of the first command's are those of them all
                     first = counted - 20
+            if len(sys.argv) < 2 or sys.argv[1] == "serve":
+                start_one_after_the_other(first)
         finally:
             if ra is not None:
                 ra.send_signal(signal.SIGTERM)
