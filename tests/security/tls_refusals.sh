@@ -77,7 +77,7 @@ done
 # Each says what is wrong, not merely that something is.
 false_ra expired
 expect 1 download
-grep -qi 'expired' "$work/err" || fail "expired: $(cat "$work/err")"
+grep -q 'the certificate CN=localhost ended 2025-02-01T00:00:00Z, and this clock says' "$work/err" || fail "expired: $(cat "$work/err")"
 kill "$server"
 false_ra other-host
 expect 1 download
