@@ -38,9 +38,10 @@ cmake -G Ninja -S "$source_dir" -B "$build" -DCMAKE_BUILD_TYPE=Debug \
     -DCMAKE_C_FLAGS="--coverage -fprofile-update=atomic" >/dev/null
 cmake --build "$build" | tail -n 1
 find "$build" -name '*.gcda' -delete
+# Without story_packages: it refuses what names the build directory, as all that is instrumented does.
 
 failed=0
-DOT2HSM_LONG='' ctest --test-dir "$build" -R "$regex" -LE long --no-tests=error >"$build/ctest.log" 2>&1 ||
+DOT2HSM_LONG='' ctest --test-dir "$build" -R "$regex" -E '^story_packages$' -LE long --no-tests=error >"$build/ctest.log" 2>&1 ||
     failed=1
 grep -E 'tests passed|\*\*\*' "$build/ctest.log" || true
 if [ -n "$corpus" ]; then
