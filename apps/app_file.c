@@ -88,27 +88,21 @@ static int write_all(int fd, const uint8_t *octets, size_t size)
     return 0;
 }
 
-/* A rename is on disk only when its directory is. */
-static int sync_directory_of(const char *path)
+static int open_directory_of(const char *path)
 {
     char *copy = strdup(path);
-    int fd, code = -1;
+    int fd = -1;
 
-    if (copy == NULL)
-        return -1;
-    fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        code = fsync(fd);
-        close(fd);
-    }
+    if (copy != NULL)
+        fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(copy);
-    return code;
+    return fd;
 }
 
 int app_file_write(const char *path, const uint8_t *octets, size_t size, unsigned mode)
 {
     char *temporary = NULL;
-    int fd = -1, code = APP_REFUSED;
+    int fd = -1, directory = -1, code = APP_REFUSED;
 
     if (strcmp(path, "-") == 0) {
         if (fflush(stdout) == 0 && write_all(STDOUT_FILENO, octets, size) == 0)
@@ -121,7 +115,10 @@ int app_file_write(const char *path, const uint8_t *octets, size_t size, unsigne
         app_error("out of memory");
         goto out;
     }
-    fd = mkostemp(temporary, O_CLOEXEC);
+    /* Opened before the file is there: whoever waits for it may use it at once. */
+    directory = open_directory_of(path);
+    if (directory >= 0)
+        fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0) {
         app_error("%s: %s", path, strerror(errno));
         free(temporary);
@@ -135,7 +132,8 @@ int app_file_write(const char *path, const uint8_t *octets, size_t size, unsigne
     }
     free(temporary);
     temporary = NULL;
-    if (sync_directory_of(path) != 0) {
+    /* A rename is on disk only when its directory is. */
+    if (fsync(directory) != 0) {
         app_error("%s: its directory: %s", path, strerror(errno));
         goto out;
     }
@@ -143,6 +141,8 @@ int app_file_write(const char *path, const uint8_t *octets, size_t size, unsigne
 out:
     if (fd >= 0)
         close(fd);
+    if (directory >= 0)
+        close(directory);
     if (temporary != NULL)
         unlink(temporary);
     free(temporary);

@@ -119,8 +119,11 @@ for device in rse obe; do
     base64 <$device.spdu >$device.b64
     expect 0 verify $device.b64
 done
-cp rse.spdu flipped
-printf '\377' | dd of=flipped bs=1 seek=$(($(stat -c %s flipped) - 1)) conv=notrunc 2>/dev/null
+python3 - <<'PYTHON'
+octets = bytearray(open("rse.spdu", "rb").read())
+octets[-1] ^= 1
+open("flipped", "wb").write(octets)
+PYTHON
 not DOT2_E_SIGNATURE flipped
 # Signed by a certificate that is no enrollment certificate.
 spdu lab/trust/ra.oer lab/ra/sign.key ra.spdu
