@@ -341,21 +341,12 @@ static int open_certificate(struct job *job, const char *path, dot2_cert **certi
     return code;
 }
 
-/* For an explicit certificate; the key of an implicit one is known to the chain's end only. */
 static int check_key(const struct job *job)
 {
-    EVP_PKEY *key = NULL;
-    int code = APP_OK;
-
-    if (dot2_cert_is_implicit(job->certificate) ||
-        dot2_cert_key(job->certificate, &key, NULL) != DOT2_OK)
+    if (dot2_cert_check_key(job->certificate, job->key, NULL, NULL) == DOT2_OK)
         return APP_OK;
-    if (EVP_PKEY_eq(key, job->key) != 1) {
-        app_error("%s is not the key of the certificate %s", job->key_uri, job->certificate_path);
-        code = APP_REFUSED;
-    }
-    EVP_PKEY_free(key);
-    return code;
+    app_error("%s is not the key of the certificate %s", job->key_uri, job->certificate_path);
+    return APP_REFUSED;
 }
 
 static int open_enrollment(struct job *job)

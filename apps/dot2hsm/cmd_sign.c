@@ -100,22 +100,14 @@ out:
 static int check_signer(const dot2_cert *cert, const EVP_PKEY *key, const struct sign *what)
 {
     struct dot2_error error = {0};
-    EVP_PKEY *public_key = NULL;
-    int result = APP_OK;
+    enum dot2_status status = dot2_cert_check_key(cert, key, NULL, &error);
 
-    if (dot2_cert_is_implicit(cert))
-        return APP_OK;
-    if (dot2_cert_key(cert, &public_key, &error) != DOT2_OK) {
-        command_error(what->signer, &error);
-        result = APP_REFUSED;
-    } else if (EVP_PKEY_eq(public_key, key) != 1) {
-        ERR_clear_error();
+    if (status == DOT2_E_KEY_MISMATCH)
         app_error("%s is not the private key of %s (DOT2_E_KEY_MISMATCH)", what->key_uri,
                   what->signer);
-        result = APP_REFUSED;
-    }
-    EVP_PKEY_free(public_key);
-    return result;
+    else if (status != DOT2_OK)
+        command_error(what->signer, &error);
+    return status == DOT2_OK ? APP_OK : APP_REFUSED;
 }
 
 static int sign_dot2(const dot2_crypto *crypto, EVP_PKEY *key, const struct sign *what,

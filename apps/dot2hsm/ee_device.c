@@ -203,20 +203,16 @@ int device_read_cert(const struct device *device, const char *path, dot2_cert **
 
 int device_open_enrollment(struct device *device)
 {
-    EVP_PKEY *key = NULL;
     int code = device_read_cert(device, device->certificate_path, &device->enrollment);
 
     if (code == APP_OK)
         code = app_key_open(device->libctx, device->key_uri, &device->enrollment_key);
-    /* The key of an implicit certificate is known to the end of its chain only. */
-    if (code == APP_OK && !dot2_cert_is_implicit(device->enrollment) &&
-        dot2_cert_key(device->enrollment, &key, NULL) == DOT2_OK &&
-        EVP_PKEY_eq(key, device->enrollment_key) != 1) {
+    if (code == APP_OK &&
+        dot2_cert_check_key(device->enrollment, device->enrollment_key, NULL, NULL) != DOT2_OK) {
         app_error("%s is not the key of the certificate %s", device->key_uri,
                   device->certificate_path);
         code = APP_REFUSED;
     }
-    EVP_PKEY_free(key);
     device->config.enrollment_key = device->enrollment_key;
     device->config.enrollment_certificate = device->enrollment;
     return code;

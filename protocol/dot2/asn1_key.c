@@ -2,6 +2,7 @@
 #include "protocol/dot2/asn1_key.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <openssl/crypto.h>
 
@@ -123,10 +124,14 @@ static enum dot2_status get(const dot2_crypto *crypto, enum dot2_curve curve, bo
 {
     enum dot2_status status = DOT2_OK;
 
-    *key = NULL;
+    if (key != NULL)
+        *key = NULL;
     if (!whole || dot2_point_form(point) == 0)
         return dot2_fail(error, DOT2_E_POINT, field, "not a whole point (x-only or fill)");
-    status = dot2_public_key(crypto, curve, point->octets, dot2_point_size(point), key, error);
+    if (key != NULL)
+        status = dot2_public_key(crypto, curve, point->octets, dot2_point_size(point), key, error);
+    else
+        status = dot2_point_check(crypto, curve, point->octets, dot2_point_size(point), error);
     if (status != DOT2_OK && error != NULL)
         snprintf(error->field, sizeof(error->field), "%s", field);
     return status;
@@ -150,7 +155,8 @@ enum dot2_status dot2_asn1_get_verification_key(const dot2_crypto *crypto,
     struct dot2_point point = {0};
     bool whole = false;
 
-    *key = NULL;
+    if (key != NULL)
+        *key = NULL;
     switch (asn1->present) {
     case PublicVerificationKey_PR_ecdsaNistP256:
         return dot2_asn1_get_point(crypto, DOT2_CURVE_P256, &asn1->choice.ecdsaNistP256, field, key,
@@ -170,7 +176,8 @@ enum dot2_status dot2_asn1_get_encryption_key(const dot2_crypto *crypto,
                                               const PublicEncryptionKey_t *asn1, const char *field,
                                               EVP_PKEY **key, struct dot2_error *error)
 {
-    *key = NULL;
+    if (key != NULL)
+        *key = NULL;
     if (asn1->supportedSymmAlg != SymmAlgorithm_aes128Ccm)
         return dot2_fail(error, DOT2_E_ALGORITHM, field, "a symmetric algorithm that is not known");
     switch (asn1->publicKey.present) {
@@ -183,4 +190,24 @@ enum dot2_status dot2_asn1_get_encryption_key(const dot2_crypto *crypto,
     default:
         return dot2_fail(error, DOT2_E_ALGORITHM, field, "a kind of key that is not known here");
     }
+}
+
+bool dot2_asn1_verification_point(const PublicVerificationKey_t *asn1, uint8_t compressed[49],
+                                  size_t *size)
+{
+    struct dot2_point point = {0};
+    bool whole = false;
+
+    if (asn1->present == PublicVerificationKey_PR_ecdsaNistP256)
+        whole = dot2_point_p256(&asn1->choice.ecdsaNistP256, &point);
+    else if (asn1->present == PublicVerificationKey_PR_ecdsaBrainpoolP256r1)
+        whole = dot2_point_p256(&asn1->choice.ecdsaBrainpoolP256r1, &point);
+    else if (asn1->present == PublicVerificationKey_PR_ecdsaBrainpoolP384r1)
+        whole = dot2_point_p384(&asn1->choice.ecdsaBrainpoolP384r1, &point);
+    if (!whole || dot2_point_form(&point) == 0)
+        return false;
+    dot2_point_compress(&point);
+    *size = dot2_point_size(&point);
+    memcpy(compressed, point.octets, *size);
+    return true;
 }

@@ -28,7 +28,7 @@ enum dot2_status dot2_asn1_set_encryption_key(coer_arena *arena, PublicEncryptio
 
 /*
  * The other direction: a public key whose point is checked to be on its curve. DOT2_E_POINT with
- * the field if it is not, or is no whole point (x-only, fill).
+ * the field if it is not, or is no whole point (x-only, fill). With key NULL it is checked only.
  */
 enum dot2_status dot2_asn1_get_point(const dot2_crypto *crypto, enum dot2_curve curve,
                                      const EccP256CurvePoint_t *asn1, const char *field,
@@ -40,6 +40,13 @@ enum dot2_status dot2_asn1_get_verification_key(const dot2_crypto *crypto,
 enum dot2_status dot2_asn1_get_encryption_key(const dot2_crypto *crypto,
                                               const PublicEncryptionKey_t *asn1, const char *field,
                                               EVP_PKEY **key, struct dot2_error *error);
+
+/*
+ * The compressed point 02|03 || x of a key (33 or 49 octets), as it stands: on the curve or not.
+ * False: no whole point, or a kind of key that is not known here.
+ */
+bool dot2_asn1_verification_point(const PublicVerificationKey_t *asn1, uint8_t compressed[49],
+                                  size_t *size);
 
 /*
  * A certificate as a part of a message to be encoded; shares what cert has. DOT2_E_ARGUMENT if it

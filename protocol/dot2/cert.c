@@ -253,6 +253,25 @@ enum dot2_status dot2_cert_key(const dot2_cert *cert, EVP_PKEY **key, struct dot
                            key, error);
 }
 
+enum dot2_status dot2_cert_check_key(const dot2_cert *cert, const EVP_PKEY *key, const char *field,
+                                     struct dot2_error *error)
+{
+    struct dot2_point point = cert->key;
+    uint8_t own[49];
+    size_t size = 0;
+
+    if (dot2_cert_is_implicit(cert))
+        return DOT2_OK;
+    if (dot2_public_point(key, own, &size) != DOT2_OK)
+        return dot2_fail(error, DOT2_E_CRYPTO, field, "the key gives no public point");
+    dot2_point_compress(&point);
+    if (dot2_key_curve(key) != cert->curve || size != dot2_point_size(&point) ||
+        memcmp(own, point.octets, size) != 0)
+        return dot2_fail(error, DOT2_E_KEY_MISMATCH, field,
+                         "the key is not that of the certificate");
+    return DOT2_OK;
+}
+
 enum dot2_status dot2_cert_encryption_key(const dot2_cert *cert, EVP_PKEY **key,
                                           struct dot2_error *error)
 {

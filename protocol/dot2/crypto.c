@@ -234,15 +234,15 @@ out:
     return status;
 }
 
-enum dot2_status dot2_public_key(const dot2_crypto *crypto, enum dot2_curve curve,
-                                 const uint8_t *encoding, size_t size, EVP_PKEY **key,
-                                 struct dot2_error *error)
+static enum dot2_status decode_point(const dot2_crypto *crypto, enum dot2_curve curve,
+                                     const uint8_t *encoding, size_t size, EC_POINT **decoded,
+                                     struct dot2_error *error)
 {
-    enum dot2_status status = DOT2_E_CRYPTO;
+    enum dot2_status status = DOT2_OK;
     size_t coordinate = dot2_curve_size(curve);
     EC_POINT *point = NULL;
 
-    *key = NULL;
+    *decoded = NULL;
     if (coordinate == 0)
         return dot2_fail(error, DOT2_E_ALGORITHM, NULL, "no curve");
     /* OpenSSL would also take the hybrid form and the point at infinity. */
@@ -257,11 +257,34 @@ enum dot2_status dot2_public_key(const dot2_crypto *crypto, enum dot2_curve curv
     /* Also checks that the point is on the curve. The cofactor of all four is 1. */
     if (EC_POINT_oct2point(crypto->groups[curve], point, encoding, size, NULL) != 1)
         status = dot2_fail(error, DOT2_E_POINT, NULL, "not on %s", curves[curve].alias);
-    else
-        status = DOT2_OK;
     ERR_pop_to_mark();
     if (status == DOT2_OK)
+        *decoded = point;
+    else
+        EC_POINT_free(point);
+    return status;
+}
+
+enum dot2_status dot2_public_key(const dot2_crypto *crypto, enum dot2_curve curve,
+                                 const uint8_t *encoding, size_t size, EVP_PKEY **key,
+                                 struct dot2_error *error)
+{
+    EC_POINT *point = NULL;
+    enum dot2_status status = decode_point(crypto, curve, encoding, size, &point, error);
+
+    *key = NULL;
+    if (status == DOT2_OK)
         status = dot2_key_of_point(crypto, curve, point, key, error);
+    EC_POINT_free(point);
+    return status;
+}
+
+enum dot2_status dot2_point_check(const dot2_crypto *crypto, enum dot2_curve curve,
+                                  const uint8_t *encoding, size_t size, struct dot2_error *error)
+{
+    EC_POINT *point = NULL;
+    enum dot2_status status = decode_point(crypto, curve, encoding, size, &point, error);
+
     EC_POINT_free(point);
     return status;
 }

@@ -194,6 +194,12 @@ uint32_t dot2_cert_end(const dot2_cert *cert);
 const char *dot2_cert_name(const dot2_cert *cert);
 /* The key of an explicit certificate (a new reference); DOT2_E_TYPE for an implicit one. */
 enum dot2_status dot2_cert_key(const dot2_cert *cert, EVP_PKEY **key, struct dot2_error *error);
+/*
+ * Is it the key of that certificate? DOT2_E_KEY_MISMATCH with the field if not. DOT2_OK for an
+ * implicit certificate: nobody can say without its issuer's.
+ */
+enum dot2_status dot2_cert_check_key(const dot2_cert *cert, const EVP_PKEY *key, const char *field,
+                                     struct dot2_error *error);
 /* The recipient's encryption key, if any (a new reference); DOT2_E_TYPE if it has none. */
 enum dot2_status dot2_cert_encryption_key(const dot2_cert *cert, EVP_PKEY **key,
                                           struct dot2_error *error);

@@ -76,23 +76,6 @@ out:
     return status;
 }
 
-/* For an explicit certificate; that of an implicit one comes with its issuer's. */
-static enum dot2_status check_key(const EVP_PKEY *key, const dot2_cert *cert,
-                                  struct dot2_error *error)
-{
-    enum dot2_status status = DOT2_OK;
-    EVP_PKEY *expected = NULL;
-
-    if (dot2_cert_is_implicit(cert))
-        return DOT2_OK;
-    status = dot2_cert_key(cert, &expected, error);
-    if (status == DOT2_OK && EVP_PKEY_eq(expected, key) != 1)
-        status = dot2_fail(error, DOT2_E_KEY_MISMATCH, "SignedData.signer",
-                           "the key is not that of the certificate");
-    EVP_PKEY_free(expected);
-    return status;
-}
-
 enum dot2_status dot2_signed_data_build(const dot2_crypto *crypto, EVP_PKEY *key,
                                         const dot2_cert *cert, enum dot2_signer_form form,
                                         const struct dot2_header *header, const uint8_t *payload,
@@ -115,7 +98,7 @@ enum dot2_status dot2_signed_data_build(const dot2_crypto *crypto, EVP_PKEY *key
         status = dot2_fail_memory(error);
         goto out;
     }
-    status = check_key(key, cert, error);
+    status = dot2_cert_check_key(cert, key, "SignedData.signer", error);
     if (status != DOT2_OK)
         goto out;
     content.present = Ieee1609Dot2Content_PR_signedData;

@@ -18,29 +18,6 @@ struct ra_keys {
     struct scms_ra_key *decrypt;
 };
 
-static enum dot2_status check_sign(const struct ra_key *key, struct dot2_error *error)
-{
-    static const char field[] = "ra-sign-key";
-    EVP_PKEY *expected = NULL;
-    uint8_t own[49], other[49];
-    size_t own_size = 0, other_size = 0;
-    enum dot2_status status;
-
-    if (key->sign == NULL)
-        return DOT2_OK;
-    status = dot2_cert_key(key->cert, &expected, error);
-    if (status != DOT2_OK)
-        return status;
-    if (dot2_public_point(key->sign, own, &own_size) != DOT2_OK ||
-        dot2_public_point(expected, other, &other_size) != DOT2_OK)
-        status = dot2_fail(error, DOT2_E_CRYPTO, field, "the key gives no public point");
-    else if (dot2_key_curve(key->sign) != dot2_key_curve(expected) || own_size != other_size ||
-             memcmp(own, other, own_size) != 0)
-        status = dot2_fail(error, DOT2_E_KEY_MISMATCH, field, "not the key of the certificate");
-    EVP_PKEY_free(expected);
-    return status;
-}
-
 static int newest_first(const void *a, const void *b)
 {
     uint32_t one = dot2_cert_start(((const struct ra_key *)a)->cert);
@@ -61,7 +38,8 @@ enum dot2_status ra_keys_new(const dot2_crypto *crypto, const struct ra_key *lis
         return dot2_fail(error, DOT2_E_ARGUMENT, "ra-key", "there is none");
     for (size_t i = 0; i < count; i++) {
         *which = i;
-        status = check_sign(&list[i], error);
+        if (list[i].sign != NULL)
+            status = dot2_cert_check_key(list[i].cert, list[i].sign, "ra-sign-key", error);
         if (status == DOT2_OK)
             status = dot2_decrypt_check(crypto, list[i].decrypt, list[i].cert, error);
         if (status != DOT2_OK)

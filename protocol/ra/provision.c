@@ -62,19 +62,17 @@ static enum ra_reason read_pdu(const ScmsPDU_t *pdu, enum scms_provision kind,
 }
 
 /* The point by which a request is known again. A longer one is known by a hash. */
-static enum dot2_status key_name(const dot2_crypto *crypto, const EVP_PKEY *key, uint8_t name[33])
+static enum dot2_status key_name(const dot2_crypto *crypto, const struct scms_request_head *head,
+                                 uint8_t name[33])
 {
-    uint8_t point[49], hash[48];
-    size_t size = 0;
-    enum dot2_status status = dot2_public_point(key, point, &size);
+    enum dot2_status status;
+    uint8_t hash[48];
 
-    if (status != DOT2_OK)
-        return status;
-    if (size == 33) {
-        memcpy(name, point, 33);
+    if (head->point_size == 33) {
+        memcpy(name, head->verify_point, 33);
         return DOT2_OK;
     }
-    status = dot2_hash(crypto, DOT2_CURVE_P256, point, size, hash);
+    status = dot2_hash(crypto, DOT2_CURVE_P256, head->verify_point, head->point_size, hash);
     name[0] = 0xff;
     memcpy(name + 1, hash, 32);
     return status;
@@ -85,23 +83,14 @@ static enum ra_reason read_keys(const struct ra_authorise *in, enum scms_provisi
                                 const ScmsPDU_t *pdu, uint8_t name[33], uint32_t *start,
                                 struct dot2_error *error)
 {
-    struct scms_app_request app = {.verify_key = NULL};
-    struct scms_butterfly_request butterfly = {.kind = kind};
-    enum dot2_status status;
+    struct scms_request_head head = {.point_size = 0};
+    enum dot2_status status = kind == SCMS_PROVISION_APP
+                                  ? scms_app_request_check(in->crypto, pdu, &head, error)
+                                  : scms_butterfly_request_check(in->crypto, pdu, &head, error);
 
-    if (kind == SCMS_PROVISION_APP) {
-        status = scms_app_request_parse(in->crypto, pdu, &app, error);
-        *start = app.requested_start_time;
-    } else {
-        status = scms_butterfly_request_parse(in->crypto, pdu, &butterfly, error);
-        *start = butterfly.requested_start_time;
-    }
+    *start = head.requested_start_time;
     if (status == DOT2_OK)
-        status =
-            key_name(in->crypto,
-                     kind == SCMS_PROVISION_APP ? app.verify_key : butterfly.verify.seed_key, name);
-    scms_app_request_clear(&app);
-    scms_butterfly_request_clear(&butterfly);
+        status = key_name(in->crypto, &head, name);
     if (status == DOT2_OK)
         return RA_ALLOWED;
     if (ra_is_internal(status))

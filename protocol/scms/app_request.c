@@ -45,8 +45,9 @@ enum dot2_status scms_app_request_build(const struct scms_app_request *request, 
     return status;
 }
 
-enum dot2_status scms_app_request_parse(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
-                                        struct scms_app_request *request, struct dot2_error *error)
+/* With make, the keys are made; without, they are checked to be some. */
+static enum dot2_status read(const dot2_crypto *crypto, const ScmsPDU_t *pdu, bool make,
+                             struct scms_app_request *request, struct dot2_error *error)
 {
     const EndEntityRaInterfacePDU_t *interface = &pdu->content.choice.ee_ra;
     const EeRaAppCertProvisioningRequest_t *asn1 =
@@ -62,17 +63,38 @@ enum dot2_status scms_app_request_parse(const dot2_crypto *crypto, const ScmsPDU
     request->current_time = (uint32_t)asn1->common.current_time;
     request->requested_start_time = (uint32_t)asn1->common.requested_start_time;
     status = dot2_asn1_get_verification_key(crypto, &asn1->verify_key, VERIFY_KEY,
-                                            &request->verify_key, error);
+                                            make ? &request->verify_key : NULL, error);
     if (status == DOT2_OK && asn1->cert_encryption_key != NULL)
         status =
             dot2_asn1_get_encryption_key(crypto, asn1->cert_encryption_key, CERT_ENCRYPTION_KEY,
-                                         &request->cert_encryption_key, error);
+                                         make ? &request->cert_encryption_key : NULL, error);
     if (status == DOT2_OK)
-        status = dot2_asn1_get_encryption_key(crypto, &asn1->response_encryption_key,
-                                              RESPONSE_ENCRYPTION_KEY,
-                                              &request->response_encryption_key, error);
+        status = dot2_asn1_get_encryption_key(
+            crypto, &asn1->response_encryption_key, RESPONSE_ENCRYPTION_KEY,
+            make ? &request->response_encryption_key : NULL, error);
     if (status != DOT2_OK)
         scms_app_request_clear(request);
+    return status;
+}
+
+enum dot2_status scms_app_request_parse(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
+                                        struct scms_app_request *request, struct dot2_error *error)
+{
+    return read(crypto, pdu, true, request, error);
+}
+
+enum dot2_status scms_app_request_check(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
+                                        struct scms_request_head *head, struct dot2_error *error)
+{
+    const EeRaAppCertProvisioningRequest_t *asn1 =
+        &pdu->content.choice.ee_ra.choice.eeRaAppCertProvisioningRequest;
+    struct scms_app_request request;
+    enum dot2_status status = read(crypto, pdu, false, &request, error);
+
+    if (status == DOT2_OK &&
+        !dot2_asn1_verification_point(&asn1->verify_key, head->verify_point, &head->point_size))
+        status = dot2_fail(error, DOT2_E_POINT, VERIFY_KEY, "not a whole point");
+    head->requested_start_time = request.requested_start_time;
     return status;
 }
 

@@ -30,13 +30,14 @@ static enum dot2_status set(coer_arena *arena, UnsignedButterflyParams_t *asn1,
     return dot2_asn1_set_point(arena, &asn1->seed_key, point) ? DOT2_OK : dot2_fail_memory(error);
 }
 
+/* With make, the key is made; without, it is checked to be one. */
 static enum dot2_status get(const dot2_crypto *crypto, const UnsignedButterflyParams_t *asn1,
-                            struct scms_butterfly_params *params, const char *field,
+                            bool make, struct scms_butterfly_params *params, const char *field,
                             struct dot2_error *error)
 {
     memcpy(params->expansion, asn1->expansion.buf, sizeof(params->expansion));
-    return dot2_asn1_get_point(crypto, DOT2_CURVE_P256, &asn1->seed_key, field, &params->seed_key,
-                               error);
+    return dot2_asn1_get_point(crypto, DOT2_CURVE_P256, &asn1->seed_key, field,
+                               make ? &params->seed_key : NULL, error);
 }
 
 static enum dot2_status build_id(coer_arena *arena, EndEntityRaInterfacePDU_t *interface,
@@ -113,7 +114,7 @@ enum dot2_status scms_butterfly_request_build(const struct scms_butterfly_reques
 }
 
 static enum dot2_status parse_id(const dot2_crypto *crypto,
-                                 const EeRaIdCertProvisioningRequest_t *asn1,
+                                 const EeRaIdCertProvisioningRequest_t *asn1, bool make,
                                  struct scms_butterfly_request *request, struct dot2_error *error)
 {
     enum dot2_status status = DOT2_OK;
@@ -121,19 +122,19 @@ static enum dot2_status parse_id(const dot2_crypto *crypto,
     request->kind = SCMS_PROVISION_ID;
     request->current_time = (uint32_t)asn1->common.current_time;
     request->requested_start_time = (uint32_t)asn1->common.requested_start_time;
-    status = get(crypto, &asn1->verify_key_info, &request->verify, VERIFY, error);
+    status = get(crypto, &asn1->verify_key_info, make, &request->verify, VERIFY, error);
     if (status == DOT2_OK && asn1->cert_enc_key_info != NULL)
-        status =
-            get(crypto, asn1->cert_enc_key_info, &request->cert_encryption, CERT_ENCRYPTION, error);
+        status = get(crypto, asn1->cert_enc_key_info, make, &request->cert_encryption,
+                     CERT_ENCRYPTION, error);
     if (status == DOT2_OK)
-        status = get(crypto, &asn1->resp_enc_key_info, &request->response_encryption,
+        status = get(crypto, &asn1->resp_enc_key_info, make, &request->response_encryption,
                      RESPONSE_ENCRYPTION, error);
     return status;
 }
 
 static enum dot2_status parse_pseudonym(const dot2_crypto *crypto,
                                         const EeRaPseudonymCertProvisioningRequest_t *asn1,
-                                        struct scms_butterfly_request *request,
+                                        bool make, struct scms_butterfly_request *request,
                                         struct dot2_error *error)
 {
     enum dot2_status status = DOT2_OK;
@@ -141,16 +142,15 @@ static enum dot2_status parse_pseudonym(const dot2_crypto *crypto,
     request->kind = SCMS_PROVISION_PSEUDONYM;
     request->current_time = (uint32_t)asn1->common.current_time;
     request->requested_start_time = (uint32_t)asn1->common.requested_start_time;
-    status = get(crypto, &asn1->verify_key_info, &request->verify, VERIFY, error);
+    status = get(crypto, &asn1->verify_key_info, make, &request->verify, VERIFY, error);
     if (status == DOT2_OK)
-        status = get(crypto, &asn1->resp_enc_key_info, &request->response_encryption,
+        status = get(crypto, &asn1->resp_enc_key_info, make, &request->response_encryption,
                      RESPONSE_ENCRYPTION, error);
     return status;
 }
 
-enum dot2_status scms_butterfly_request_parse(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
-                                              struct scms_butterfly_request *request,
-                                              struct dot2_error *error)
+static enum dot2_status read(const dot2_crypto *crypto, const ScmsPDU_t *pdu, bool make,
+                             struct scms_butterfly_request *request, struct dot2_error *error)
 {
     const EndEntityRaInterfacePDU_t *interface = &pdu->content.choice.ee_ra;
     EndEntityRaInterfacePDU_PR kind =
@@ -161,15 +161,45 @@ enum dot2_status scms_butterfly_request_parse(const dot2_crypto *crypto, const S
 
     memset(request, 0, sizeof(*request));
     if (kind == EndEntityRaInterfacePDU_PR_eeRaIdCertProvisioningRequest)
-        status = parse_id(crypto, &interface->choice.eeRaIdCertProvisioningRequest, request, error);
+        status = parse_id(crypto, &interface->choice.eeRaIdCertProvisioningRequest, make, request,
+                          error);
     else if (kind == EndEntityRaInterfacePDU_PR_eeRaPseudonymCertProvisioningRequest)
         status = parse_pseudonym(crypto, &interface->choice.eeRaPseudonymCertProvisioningRequest,
-                                 request, error);
+                                 make, request, error);
     else
         status = dot2_fail(error, DOT2_E_MESSAGE, "ScmsPDU.content",
                            "not a request for pseudonym or identification certificates");
     if (status != DOT2_OK)
         scms_butterfly_request_clear(request);
+    return status;
+}
+
+enum dot2_status scms_butterfly_request_parse(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
+                                              struct scms_butterfly_request *request,
+                                              struct dot2_error *error)
+{
+    return read(crypto, pdu, true, request, error);
+}
+
+enum dot2_status scms_butterfly_request_check(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
+                                              struct scms_request_head *head,
+                                              struct dot2_error *error)
+{
+    const EndEntityRaInterfacePDU_t *interface = &pdu->content.choice.ee_ra;
+    struct scms_butterfly_request request;
+    enum dot2_status status = read(crypto, pdu, false, &request, error);
+    PublicVerificationKey_t key = {.present = PublicVerificationKey_PR_ecdsaNistP256};
+
+    head->requested_start_time = request.requested_start_time;
+    if (status == DOT2_OK) {
+        key.choice.ecdsaNistP256 =
+            request.kind == SCMS_PROVISION_ID
+                ? interface->choice.eeRaIdCertProvisioningRequest.verify_key_info.seed_key
+                : interface->choice.eeRaPseudonymCertProvisioningRequest.verify_key_info.seed_key;
+        if (!dot2_asn1_verification_point(&key, head->verify_point, &head->point_size))
+            status = dot2_fail(error, DOT2_E_POINT, VERIFY, "not a whole point");
+    }
+    scms_butterfly_request_clear(&request);
     return status;
 }
 

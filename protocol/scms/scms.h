@@ -179,6 +179,16 @@ enum dot2_status scms_app_request_parse(const dot2_crypto *crypto, const ScmsPDU
                                         struct scms_app_request *request, struct dot2_error *error);
 void scms_app_request_clear(struct scms_app_request *request);
 
+/* What an RA, which makes no certificate, wants to know of a request. */
+struct scms_request_head {
+    uint8_t verify_point[49]; /* of the key to be certified, or the seed: 02|03 || x */
+    size_t point_size;        /* 33 or 49 */
+    uint32_t requested_start_time;
+};
+/* As scms_app_request_parse(), without making keys of the points that it checks. */
+enum dot2_status scms_app_request_check(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
+                                        struct scms_request_head *head, struct dot2_error *error);
+
 /* ---- butterfly_request.c: EeRa{Pseudonym,Id}CertProvisioningRequest ----------------------------
  */
 
@@ -210,6 +220,10 @@ enum dot2_status scms_butterfly_request_parse(const dot2_crypto *crypto, const S
                                               struct scms_butterfly_request *request,
                                               struct dot2_error *error);
 void scms_butterfly_request_clear(struct scms_butterfly_request *request);
+/* As scms_butterfly_request_parse(), without making keys of the points that it checks. */
+enum dot2_status scms_butterfly_request_check(const dot2_crypto *crypto, const ScmsPDU_t *pdu,
+                                              struct scms_request_head *head,
+                                              struct dot2_error *error);
 
 /* ---- ack.c: Signed{Pseudonym,Id,App}CertProvisioningAck ----------------------------------------
  */

@@ -19,29 +19,6 @@ static bool is_384(enum dot2_curve curve)
     return dot2_curve_hash_size(curve) == 48;
 }
 
-static enum dot2_status check_key(EVP_PKEY *key, const dot2_cert *cert, struct dot2_error *error)
-{
-    enum dot2_status status = DOT2_OK;
-    EVP_PKEY *expected = NULL;
-    uint8_t own[49], other[49];
-    size_t own_size = 0, other_size = 0;
-
-    if (cert == NULL || dot2_cert_is_implicit(cert))
-        return DOT2_OK;
-    status = dot2_cert_key(cert, &expected, error);
-    if (status != DOT2_OK)
-        return status;
-    if (dot2_public_point(key, own, &own_size) != DOT2_OK ||
-        dot2_public_point(expected, other, &other_size) != DOT2_OK)
-        status = dot2_fail(error, DOT2_E_CRYPTO, NULL, "the key gives no public point");
-    else if (dot2_key_curve(key) != dot2_key_curve(expected) || own_size != other_size ||
-             CRYPTO_memcmp(own, other, own_size) != 0)
-        status = dot2_fail(error, DOT2_E_KEY_MISMATCH, "SignedCertificateRequest.signer",
-                           "the key is not that of the certificate");
-    EVP_PKEY_free(expected);
-    return status;
-}
-
 /* The message from its parts, each of them COER already. */
 struct builder {
     uint8_t *data;
@@ -117,7 +94,8 @@ enum dot2_status scms_signed_request_build(const dot2_crypto *crypto, EVP_PKEY *
     *size = 0;
     if (tbs_size == 0 || tbs_size > 1 << 20)
         return dot2_fail(error, DOT2_E_ARGUMENT, "tbsRequest", "%zu octets", tbs_size);
-    status = check_key(key, cert, error);
+    if (cert != NULL)
+        status = dot2_cert_check_key(cert, key, "SignedCertificateRequest.signer", error);
     if (status != DOT2_OK)
         return status;
     if (cert != NULL) {

@@ -120,7 +120,7 @@ change 's/^decrypt-key = .*/decrypt-key = "pkcs11:token=ra;object=ra-sign;type=p
 refused 3 "[ra-key lab]"
 says "$work/err" "may not derive"
 change 's/^sign-key = .*/sign-key = "pkcs11:token=ra;object=ra-tls;type=private"/'
-refused 2 "ra-sign-key: not the key of the certificate"
+refused 2 "ra-sign-key: the key is not that of the certificate"
 change '$a profile = 1.2.4'
 refused 2 'profile is "1.2.4"; this version knows 1.2.2 alone'
 change '$a url-base = http://localhost'
