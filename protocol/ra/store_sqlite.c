@@ -8,6 +8,8 @@
 #include <string.h>
 
 const char *const ra_sqlite_sql[RA_SQL_COUNT] = {
+    [RA_SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [RA_SQL_COMMIT] = "COMMIT",
     [RA_SQL_STORE_COUNT] =
         "SELECT user_version, (SELECT count(*) FROM blacklist), (SELECT count(*) FROM files),"
         " (SELECT count(*) FROM ecas),"

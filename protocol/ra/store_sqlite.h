@@ -12,6 +12,8 @@
 #include <sqlite3.h>
 
 enum ra_sql {
+    RA_SQL_BEGIN,
+    RA_SQL_COMMIT,
     RA_SQL_STORE_COUNT,
     RA_SQL_BLACKLIST_ADD,
     RA_SQL_BLACKLIST_REMOVE,
@@ -41,18 +43,24 @@ struct ra_sqlite_connection {
     sqlite3 *db;
     sqlite3_stmt *statements[RA_SQL_COUNT]; /* prepared on first use */
     struct ra_sqlite_connection *next;      /* in the pool's list of free ones */
-    bool writes;                            /* its borrower holds the writer's lock */
+    bool writes;                            /* it is the one for writing */
 };
 
 struct ra_sqlite {
     char *path;
     /* SQLite lets who wants to write try again and again, in no order: of many threads one may try
-       until its time is up. Here they queue; only other processes are tried against. */
+       until its time is up. Here they queue; only other processes are tried against. And they write
+       through one connection, whose pages in memory stay good as long as it is the only one. */
     pthread_mutex_t writer;
+    struct ra_sqlite_connection *writing; /* under writer; NULL until it is wanted */
     pthread_mutex_t lock;
     pthread_cond_t returned;
     struct ra_sqlite_connection *free;
-    unsigned opened; /* connections that exist */
+    unsigned opened; /* connections that exist, but for writing */
+    /* store_sqlite_accept.c: requests to be decided, by the order in which they came. */
+    pthread_cond_t decided;
+    struct ra_sqlite_wish *wishes, **wishes_end;
+    bool deciding;   /* a thread decides those that it has taken from here */
     char error[256]; /* of the last failure */
 };
 
@@ -83,7 +91,20 @@ enum ra_store_status ra_sqlite_delete(struct ra_sqlite *backend,
 /* Ends the read transaction at once: an open one would hold back WAL checkpoints. */
 void ra_sqlite_done(sqlite3_stmt *statement);
 
-/* store_sqlite_request.c: as the members of struct ra_store_ops. */
+/* Steps a statement that writes, or goes on with the failure there was: SQLITE_OK if done. */
+int ra_sqlite_run(sqlite3_stmt *statement, int rc);
+/* Parameters that outlive the statement's next step. */
+static inline int ra_sqlite_blob(sqlite3_stmt *statement, int index, const uint8_t *octets,
+                                 size_t size)
+{
+    return sqlite3_bind_blob64(statement, index, octets, size, SQLITE_STATIC);
+}
+static inline int ra_sqlite_text(sqlite3_stmt *statement, int index, const char *text)
+{
+    return sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
+}
+
+/* store_sqlite_accept.c, store_sqlite_request.c: as the members of struct ra_store_ops. */
 enum ra_store_status ra_sqlite_request_accept(void *backend, const struct ra_request *request,
                                               const struct ra_request_limits *limits,
                                               enum ra_request_verdict *verdict);

@@ -243,6 +243,8 @@ void ra_sqlite_close(void *arg)
         backend->free = connection->next;
         connection_close(connection);
     }
+    connection_close(backend->writing);
+    pthread_cond_destroy(&backend->decided);
     pthread_cond_destroy(&backend->returned);
     pthread_mutex_destroy(&backend->lock);
     pthread_mutex_destroy(&backend->writer);
@@ -280,6 +282,8 @@ enum ra_store_status ra_sqlite_open(const char *location, bool create, void **ou
     pthread_mutex_init(&backend->writer, NULL);
     pthread_mutex_init(&backend->lock, NULL);
     pthread_cond_init(&backend->returned, NULL);
+    pthread_cond_init(&backend->decided, NULL);
+    backend->wishes_end = &backend->wishes;
     backend->free = connection;
     backend->opened = 1;
     *out = backend;
@@ -335,28 +339,40 @@ struct ra_sqlite_connection *ra_sqlite_borrow(struct ra_sqlite *backend)
 
 struct ra_sqlite_connection *ra_sqlite_borrow_to_write(struct ra_sqlite *backend)
 {
-    struct ra_sqlite_connection *connection;
+    int rc = SQLITE_OK;
 
     pthread_mutex_lock(&backend->writer);
-    connection = ra_sqlite_borrow(backend);
-    if (connection == NULL)
-        pthread_mutex_unlock(&backend->writer);
-    else
-        connection->writes = true;
-    return connection;
+    if (backend->writing == NULL)
+        rc = connection_open(backend->path, &backend->writing);
+    if (rc == SQLITE_OK) {
+        backend->writing->writes = true;
+        return backend->writing;
+    }
+    error_keep(backend, sqlite3_errstr(rc));
+    pthread_mutex_unlock(&backend->writer);
+    return NULL;
 }
 
 void ra_sqlite_give_back(struct ra_sqlite *backend, struct ra_sqlite_connection *connection, int rc)
 {
     bool broken = ra_sqlite_status(rc) == RA_STORE_UNAVAILABLE;
-    bool wrote = connection->writes;
-
-    connection->writes = false;
 
     if (broken) {
-        error_keep(backend, sqlite3_errmsg(connection->db));
-        connection_close(connection);
+        /* After a ROLLBACK the connection tells of that. */
+        error_keep(backend, sqlite3_extended_errcode(connection->db) == rc
+                                ? sqlite3_errmsg(connection->db)
+                                : sqlite3_errstr(rc));
     }
+    if (connection->writes) {
+        if (broken) {
+            connection_close(connection);
+            backend->writing = NULL;
+        }
+        pthread_mutex_unlock(&backend->writer);
+        return;
+    }
+    if (broken)
+        connection_close(connection);
     pthread_mutex_lock(&backend->lock);
     if (broken) {
         backend->opened--;
@@ -366,8 +382,6 @@ void ra_sqlite_give_back(struct ra_sqlite *backend, struct ra_sqlite_connection 
     }
     pthread_cond_signal(&backend->returned);
     pthread_mutex_unlock(&backend->lock);
-    if (wrote)
-        pthread_mutex_unlock(&backend->writer);
 }
 
 int ra_sqlite_statement(struct ra_sqlite_connection *connection, enum ra_sql which,
@@ -388,6 +402,14 @@ void ra_sqlite_done(sqlite3_stmt *statement)
         sqlite3_reset(statement);
         sqlite3_clear_bindings(statement);
     }
+}
+
+int ra_sqlite_run(sqlite3_stmt *statement, int rc)
+{
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    ra_sqlite_done(statement);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 enum ra_store_status ra_sqlite_delete(struct ra_sqlite *backend,

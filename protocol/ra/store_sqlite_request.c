@@ -1,188 +1,10 @@
-/*
- * store_sqlite_request.c: accepted requests and the ECA whitelist in SQLite.
- *
- * A request is decided and recorded under BEGIN IMMEDIATE: the one write lock of the file is taken
- * before the first look, so that of two nodes that were handed the same request the second sees
- * what the first has written. COMMIT returns after fsync (synchronous = FULL).
- */
+/* store_sqlite_request.c: requests once they are accepted, and the ECA whitelist, in SQLite. */
 #include "protocol/ra/store_sqlite.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
-
-static int bind_blob(sqlite3_stmt *statement, int index, const uint8_t *octets, size_t size)
-{
-    return sqlite3_bind_blob64(statement, index, octets, size, SQLITE_STATIC);
-}
-
-static int bind_text(sqlite3_stmt *statement, int index, const char *text)
-{
-    return sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
-}
-
-/* Steps a statement that writes, or goes on with the failure there was: SQLITE_OK if done. */
-static int run(sqlite3_stmt *statement, int rc)
-{
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(statement);
-    ra_sqlite_done(statement);
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-static int facts_read(struct ra_sqlite_connection *connection, const struct ra_request *request,
-                      const struct ra_request_limits *limits, struct ra_request_facts *facts)
-{
-    sqlite3_stmt *statement = NULL;
-    int rc = ra_sqlite_statement(connection, RA_SQL_REQUEST_FACTS, &statement);
-
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 1, request->requester, request->requester_size);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 2, request->received - limits->window);
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 3, request->hash + 24, 8);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 4, request->received - limits->retention);
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 5, request->verify_key, sizeof request->verify_key);
-    if (rc == SQLITE_OK)
-        rc = bind_text(statement, 6, request->permissions);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(statement);
-    if (rc == SQLITE_ROW) {
-        facts->tries = sqlite3_column_int64(statement, 0);
-        facts->hash_known = sqlite3_column_int(statement, 1) != 0;
-        facts->key_known = sqlite3_column_int(statement, 2) != 0;
-        facts->permissions_taken = sqlite3_column_int(statement, 3) != 0;
-        rc = SQLITE_OK;
-    }
-    ra_sqlite_done(statement);
-    return rc;
-}
-
-static int try_count(struct ra_sqlite_connection *connection, const uint8_t *requester,
-                     size_t requester_size, int64_t now)
-{
-    sqlite3_stmt *statement = NULL;
-    int rc = ra_sqlite_statement(connection, RA_SQL_TRY_COUNT, &statement);
-
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 1, requester, requester_size);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 2, now);
-    return run(statement, rc);
-}
-
-/* Takes away a few of the rows that are older than a point in time; which says of what. */
-static int prune(struct ra_sqlite_connection *connection, enum ra_sql which, int64_t before)
-{
-    sqlite3_stmt *statement = NULL;
-    int rc = ra_sqlite_statement(connection, which, &statement);
-
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 1, before);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int(statement, 2, RA_PRUNE_ROWS);
-    return run(statement, rc);
-}
-
-static int request_insert(struct ra_sqlite_connection *connection, const struct ra_request *request)
-{
-    sqlite3_stmt *statement = NULL;
-    int rc = ra_sqlite_statement(connection, RA_SQL_REQUEST_FORGET, &statement);
-
-    /* One beyond its retention that pruning has not reached. */
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 1, request->hash + 24, 8);
-    rc = run(statement, rc);
-    if (rc == SQLITE_OK)
-        rc = ra_sqlite_statement(connection, RA_SQL_REQUEST_INSERT, &statement);
-    if (rc != SQLITE_OK)
-        return rc;
-    rc = bind_blob(statement, 1, request->hash + 24, 8);
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 2, request->hash, sizeof request->hash);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int(statement, 3, (int)request->kind);
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 4, request->requester, request->requester_size);
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 5, request->verify_key, sizeof request->verify_key);
-    if (rc == SQLITE_OK)
-        rc = bind_text(statement, 6, request->permissions);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 7, request->received);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 8, request->download_time);
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 9, request->certificate, request->certificate_size);
-    if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 10, request->signed_request, request->signed_request_size);
-    return run(statement, rc);
-}
-
-/* Ends the loan of a connection in a transaction, which is rolled back unless rc is SQLITE_OK. */
-static enum ra_store_status transaction_end(struct ra_sqlite *backend,
-                                            struct ra_sqlite_connection *connection, int rc)
-{
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(connection->db, "COMMIT", NULL, NULL, NULL);
-    if (!sqlite3_get_autocommit(connection->db))
-        sqlite3_exec(connection->db, "ROLLBACK", NULL, NULL, NULL);
-    ra_sqlite_give_back(backend, connection, rc);
-    return ra_sqlite_status(rc);
-}
-
-enum ra_store_status ra_sqlite_request_accept(void *arg, const struct ra_request *request,
-                                              const struct ra_request_limits *limits,
-                                              enum ra_request_verdict *verdict)
-{
-    struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
-    struct ra_request_facts facts = {0};
-    enum ra_request_verdict decided = RA_REQUEST_TOO_MANY;
-    enum ra_store_status status;
-    int rc;
-
-    if (connection == NULL)
-        return RA_STORE_UNAVAILABLE;
-    rc = sqlite3_exec(connection->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        rc = facts_read(connection, request, limits, &facts);
-    if (rc == SQLITE_OK) {
-        decided = ra_request_decide(request, limits, &facts);
-        rc = try_count(connection, request->requester, request->requester_size, request->received);
-    }
-    if (rc == SQLITE_OK)
-        rc = prune(connection, RA_SQL_TRY_PRUNE, request->received - limits->window);
-    if (rc == SQLITE_OK)
-        rc = prune(connection, RA_SQL_REQUEST_PRUNE, request->received - limits->retention);
-    if (rc == SQLITE_OK && decided == RA_REQUEST_ACCEPTED)
-        rc = request_insert(connection, request);
-    status = transaction_end(backend, connection, rc);
-    if (status == RA_STORE_OK)
-        *verdict = decided;
-    return status;
-}
-
-enum ra_store_status ra_sqlite_request_count_try(void *arg, const uint8_t *requester,
-                                                 size_t requester_size, int64_t now, int64_t window)
-{
-    struct ra_sqlite *backend = arg;
-    struct ra_sqlite_connection *connection = ra_sqlite_borrow_to_write(backend);
-    int rc;
-
-    if (connection == NULL)
-        return RA_STORE_UNAVAILABLE;
-    rc = sqlite3_exec(connection->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        rc = try_count(connection, requester, requester_size, now);
-    if (rc == SQLITE_OK && window > 0)
-        rc = prune(connection, RA_SQL_TRY_PRUNE, now - window);
-    return transaction_end(backend, connection, rc);
-}
 
 enum ra_store_status ra_sqlite_request_tries(void *arg, const uint8_t *requester,
                                              size_t requester_size, int64_t since, int64_t *count)
@@ -196,7 +18,7 @@ enum ra_store_status ra_sqlite_request_tries(void *arg, const uint8_t *requester
         return RA_STORE_UNAVAILABLE;
     rc = ra_sqlite_statement(connection, RA_SQL_TRY_SUM, &statement);
     if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 1, requester, requester_size);
+        rc = ra_sqlite_blob(statement, 1, requester, requester_size);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int64(statement, 2, since);
     if (rc == SQLITE_OK)
@@ -297,7 +119,7 @@ static enum ra_store_status request_look(struct ra_sqlite *backend, const uint8_
         return RA_STORE_UNAVAILABLE;
     rc = ra_sqlite_statement(connection, RA_SQL_REQUEST_FIND, &statement);
     if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 1, request_hash, 8);
+        rc = ra_sqlite_blob(statement, 1, request_hash, 8);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW) {
@@ -336,13 +158,13 @@ enum ra_store_status ra_sqlite_request_finish(void *arg, const uint8_t hash[32],
         return RA_STORE_UNAVAILABLE;
     rc = ra_sqlite_statement(connection, RA_SQL_REQUEST_FINISH, &statement);
     if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 1, hash + 24, 8);
+        rc = ra_sqlite_blob(statement, 1, hash + 24, 8);
     if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 2, hash, 32);
+        rc = ra_sqlite_blob(statement, 2, hash, 32);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int(statement, 3, (int)state);
     if (rc == SQLITE_OK)
-        rc = bind_text(statement, 4, detail);
+        rc = ra_sqlite_text(statement, 4, detail);
     status = ra_sqlite_delete(backend, connection, statement, rc);
     if (status != RA_STORE_NOT_FOUND)
         return status;
@@ -364,10 +186,10 @@ enum ra_store_status ra_sqlite_eca_add(void *arg, const uint8_t hashedid8[8], co
         return RA_STORE_UNAVAILABLE;
     rc = ra_sqlite_statement(connection, RA_SQL_ECA_ADD, &statement);
     if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 1, hashedid8, 8);
+        rc = ra_sqlite_blob(statement, 1, hashedid8, 8);
     if (rc == SQLITE_OK)
-        rc = bind_text(statement, 2, comment);
-    rc = run(statement, rc);
+        rc = ra_sqlite_text(statement, 2, comment);
+    rc = ra_sqlite_run(statement, rc);
     ra_sqlite_give_back(backend, connection, rc);
     return ra_sqlite_status(rc);
 }
@@ -383,7 +205,7 @@ enum ra_store_status ra_sqlite_eca_remove(void *arg, const uint8_t hashedid8[8])
         return RA_STORE_UNAVAILABLE;
     rc = ra_sqlite_statement(connection, RA_SQL_ECA_REMOVE, &statement);
     if (rc == SQLITE_OK)
-        rc = bind_blob(statement, 1, hashedid8, 8);
+        rc = ra_sqlite_blob(statement, 1, hashedid8, 8);
     return ra_sqlite_delete(backend, connection, statement, rc);
 }
 
