@@ -130,7 +130,8 @@ static enum ra_store_status transaction_end(struct ra_sqlite *backend,
 {
     if (rc == SQLITE_OK)
         rc = step(connection, RA_SQL_COMMIT);
-    if (!sqlite3_get_autocommit(connection->db))
+    /* Else the connection is closed, which does it too and leaves what there is to say. */
+    if (ra_sqlite_status(rc) != RA_STORE_UNAVAILABLE && !sqlite3_get_autocommit(connection->db))
         sqlite3_exec(connection->db, "ROLLBACK", NULL, NULL, NULL);
     ra_sqlite_give_back(backend, connection, rc);
     return ra_sqlite_status(rc);

@@ -357,12 +357,8 @@ void ra_sqlite_give_back(struct ra_sqlite *backend, struct ra_sqlite_connection 
 {
     bool broken = ra_sqlite_status(rc) == RA_STORE_UNAVAILABLE;
 
-    if (broken) {
-        /* After a ROLLBACK the connection tells of that. */
-        error_keep(backend, sqlite3_extended_errcode(connection->db) == rc
-                                ? sqlite3_errmsg(connection->db)
-                                : sqlite3_errstr(rc));
-    }
+    if (broken)
+        error_keep(backend, sqlite3_errmsg(connection->db));
     if (connection->writes) {
         if (broken) {
             connection_close(connection);
