@@ -377,7 +377,7 @@ typedef void ra_log_fn(void *arg, int syslog_priority, const char *line);
 struct ra_server_config {     /* strings are copied; 0 or NULL = the default in brackets */
     const char *address;      /* numeric [all, IPv6 and IPv4] */
     uint16_t port;            /* 0 = any free one, ra_server_port() tells */
-    unsigned threads;         /* event loops on SO_REUSEPORT [number of processors] */
+    unsigned threads;         /* event loops on SO_REUSEPORT [two for each processor] */
     const char *download_dir; /* files of authenticated services, flat */
     const char *policy_file;  /* served at /download/policy/local [not served] */
     const char *chain_file;   /* served at /download/local-certificate-chain [not served] */

@@ -43,7 +43,8 @@ static void config_copy(struct ra_server_config *to, const struct ra_server_conf
     memset(to->paths, 0, sizeof to->paths);
     memset(to->psids, 0, sizeof to->psids);
     to->keys = NULL;
-    default_to(&to->threads, processors < 1 ? 1 : (unsigned)processors);
+    /* While some wait for a token or a disk, others work. */
+    default_to(&to->threads, processors < 1 ? 2 : 2 * (unsigned)processors);
     if (to->tolerance == UINT32_MAX)
         to->tolerance = 5;
     if (to->max_header == 0)
