@@ -93,7 +93,7 @@ def posts(kind, store, target):
     sizes = [str(os.path.getsize(lab + "/rse/enrollment.oer")), str(len(signed))]
     ratios, latencies = [], []
     for _ in range(1 if smoke else 2 * rounds + 1):  # a disk is more moody than a processor
-        bodies = served.bodies(20 if smoke else 200)
+        bodies = served.bodies(20 if smoke else 600)
         least = run(served.build + "/tests/bench_commits", store, str(served.slice_ms), *sizes)
         least = [float(x) for x in least.split()[1:]]
         ours = ra.load("post", 8, PROVISION, input=bodies)

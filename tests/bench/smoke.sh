@@ -6,7 +6,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 "$SOURCE_DIR/tests/bench/run.sh" "$1" --smoke --json "$dir/rows" --plot "$dir/plot"
 python3 - "$1" "$dir/rows" "$dir/plot" <<'PYTHON'
-import json, sys, xml.dom.minidom
+import json, os, sys, xml.dom.minidom
 rows = {(row["name"], row["threads"]): row for row in json.load(open(sys.argv[2]))}
 assert all(row["ratio"] > 0 for row in rows.values()), rows
 if sys.argv[1] == "provider":
@@ -30,8 +30,9 @@ elif sys.argv[1] == "server":
         assert rows[name, 1]["target"] == 0.6
         for part in "p50", "p99", "p99.9":
             assert (name + " " + part, 1) in rows
-    assert rows["posts durable sqlite", 2]["target"] == 0.5
-    assert ("posts durable postgresql", 2) in rows
+    workers = 2 * os.cpu_count()
+    assert rows["posts durable sqlite", workers]["target"] == 0.5
+    assert ("posts durable postgresql", workers) in rows
 elif sys.argv[1] == "growth":
     for name in ("connections: download 1 to 50", "connections: new one 1 to 50",
                  "blacklist download: SQLite 0 to 1000", "requests POST: SQLite 100 to 1000"):
