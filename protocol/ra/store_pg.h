@@ -92,6 +92,20 @@ void ra_pg_give_back(struct ra_pg *backend, struct ra_pg_connection *connection)
 enum ra_store_status ra_pg_run(struct ra_pg *backend, struct ra_pg_connection *connection,
                                enum ra_pg_sql which, const struct ra_pg_params *params,
                                PGresult **result);
+/*
+ * Several statements, which are all sent before the first answer is read: one way to the server and
+ * back. After one that fails the rest is not done. Each result is ra_pg_calls_clear'd by the
+ * caller, whatever is returned.
+ */
+#define RA_PG_CALLS_MAX 8
+struct ra_pg_call {
+    enum ra_pg_sql which;
+    const struct ra_pg_params *params; /* NULL: none */
+    PGresult *result;
+};
+enum ra_store_status ra_pg_run_all(struct ra_pg *backend, struct ra_pg_connection *connection,
+                                   struct ra_pg_call *calls, size_t count);
+void ra_pg_calls_clear(struct ra_pg_call *calls, size_t count);
 /* Borrows, runs one statement and gives back. A question is asked again on a new connection. */
 enum ra_store_status ra_pg_ask(struct ra_pg *backend, enum ra_pg_sql which,
                                const struct ra_pg_params *params, PGresult **result);

@@ -298,31 +298,46 @@ static enum ra_store_status status_of(struct ra_pg *backend, struct ra_pg_connec
     return RA_STORE_UNAVAILABLE;
 }
 
+static enum ra_store_status prepare(struct ra_pg *backend, struct ra_pg_connection *connection,
+                                    enum ra_pg_sql which, char name[16])
+{
+    enum ra_store_status status = RA_STORE_OK;
+    PGresult *got = NULL;
+
+    snprintf(name, 16, "s%d", (int)which);
+    if (connection->prepared[which])
+        return RA_STORE_OK;
+    if (PQsendPrepare(connection->pg, name, ra_pg_sql[which], 0, NULL) == 1)
+        got = answer(connection);
+    status = status_of(backend, connection, got);
+    PQclear(got);
+    connection->prepared[which] = status == RA_STORE_OK;
+    return status;
+}
+
+static bool send_call(struct ra_pg_connection *connection, const char *name,
+                      const struct ra_pg_params *params)
+{
+    static const struct ra_pg_params none;
+
+    if (params == NULL)
+        params = &none;
+    return PQsendQueryPrepared(connection->pg, name, params->count, params->values, params->lengths,
+                               params->formats, 1) == 1;
+}
+
 enum ra_store_status ra_pg_run(struct ra_pg *backend, struct ra_pg_connection *connection,
                                enum ra_pg_sql which, const struct ra_pg_params *params,
                                PGresult **result)
 {
-    static const struct ra_pg_params none;
-    enum ra_store_status status = RA_STORE_UNAVAILABLE;
     PGresult *got = NULL;
     char name[16];
+    enum ra_store_status status = prepare(backend, connection, which, name);
 
     *result = NULL;
-    if (params == NULL)
-        params = &none;
-    snprintf(name, sizeof name, "s%d", (int)which);
-    if (!connection->prepared[which]) {
-        if (PQsendPrepare(connection->pg, name, ra_pg_sql[which], 0, NULL) == 1)
-            got = answer(connection);
-        status = status_of(backend, connection, got);
-        PQclear(got);
-        if (status != RA_STORE_OK)
-            return status;
-        connection->prepared[which] = true;
-        got = NULL;
-    }
-    if (PQsendQueryPrepared(connection->pg, name, params->count, params->values, params->lengths,
-                            params->formats, 1) == 1)
+    if (status != RA_STORE_OK)
+        return status;
+    if (send_call(connection, name, params))
         got = answer(connection);
     status = status_of(backend, connection, got);
     if (status == RA_STORE_OK)
@@ -330,6 +345,45 @@ enum ra_store_status ra_pg_run(struct ra_pg *backend, struct ra_pg_connection *c
     else
         PQclear(got);
     return status;
+}
+
+enum ra_store_status ra_pg_run_all(struct ra_pg *backend, struct ra_pg_connection *connection,
+                                   struct ra_pg_call *calls, size_t count)
+{
+    enum ra_store_status status = RA_STORE_OK;
+    char name[RA_PG_CALLS_MAX][16];
+    bool sent = true;
+
+    for (size_t i = 0; i < count; i++)
+        calls[i].result = NULL;
+    for (size_t i = 0; i < count && status == RA_STORE_OK; i++)
+        status = prepare(backend, connection, calls[i].which, name[i]);
+    if (status != RA_STORE_OK)
+        return status;
+    sent = PQenterPipelineMode(connection->pg) == 1;
+    for (size_t i = 0; i < count && sent; i++)
+        sent = send_call(connection, name[i], calls[i].params);
+    sent = sent && PQpipelineSync(connection->pg) == 1;
+    for (size_t i = 0; i < count && status == RA_STORE_OK; i++) {
+        calls[i].result = sent ? answer(connection) : NULL;
+        status = status_of(backend, connection, calls[i].result);
+    }
+    /* What follows one that failed is not done; the server says so of each, and of the end. */
+    for (bool end = false; sent && !end && !connection->broken;) {
+        PGresult *rest = answer(connection);
+
+        end = rest == NULL || PQresultStatus(rest) == PGRES_PIPELINE_SYNC;
+        PQclear(rest);
+    }
+    if (!connection->broken && PQexitPipelineMode(connection->pg) != 1)
+        connection->broken = true;
+    return status;
+}
+
+void ra_pg_calls_clear(struct ra_pg_call *calls, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        PQclear(calls[i].result);
 }
 
 enum ra_store_status ra_pg_ask(struct ra_pg *backend, enum ra_pg_sql which,

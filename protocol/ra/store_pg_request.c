@@ -3,7 +3,8 @@
  *
  * A request is decided and recorded in one transaction that first takes an advisory lock of its
  * requester's: of two nodes that were handed the same request the second waits, and then sees what
- * the first has written. Requests of different devices do not wait for each other.
+ * the first has written. Requests of different devices do not wait for each other. The statements
+ * up to the decision go to the server together, and those after it.
  */
 #include "protocol/ra/store_pg.h"
 
@@ -20,119 +21,145 @@ static int32_t lock_number(const uint8_t *requester)
     return number;
 }
 
-/* As ra_pg_run(), if all went well so far. */
-static enum ra_store_status step(struct ra_pg *backend, struct ra_pg_connection *connection,
-                                 enum ra_store_status status, enum ra_pg_sql which,
-                                 const struct ra_pg_params *params, PGresult **answer)
+/* Statements of one transaction that are sent together, with their parameters. */
+struct batch {
+    struct ra_pg_call calls[RA_PG_CALLS_MAX];
+    struct ra_pg_params params[RA_PG_CALLS_MAX];
+    size_t count;
+};
+
+/* The parameters of one more statement. */
+static struct ra_pg_params *add(struct batch *batch, enum ra_pg_sql which)
+{
+    struct ra_pg_params *params = &batch->params[batch->count];
+
+    batch->calls[batch->count++] = (struct ra_pg_call){.which = which, .params = params};
+    return params;
+}
+
+static void add_begin(struct batch *batch, const uint8_t *requester)
+{
+    add(batch, RA_PG_BEGIN);
+    ra_pg_number(add(batch, RA_PG_REQUESTER_LOCK), lock_number(requester));
+}
+
+static void add_facts(struct batch *batch, const struct ra_request *request,
+                      const struct ra_request_limits *limits)
+{
+    struct ra_pg_params *params = add(batch, RA_PG_REQUEST_FACTS);
+
+    ra_pg_octets(params, request->requester, request->requester_size);
+    ra_pg_number(params, request->received - limits->window);
+    ra_pg_octets(params, request->hash + 24, 8);
+    ra_pg_number(params, request->received - limits->retention);
+    ra_pg_octets(params, request->verify_key, sizeof request->verify_key);
+    ra_pg_text(params, request->permissions);
+}
+
+static void add_try(struct batch *batch, const uint8_t *requester, size_t requester_size,
+                    int64_t now)
+{
+    struct ra_pg_params *params = add(batch, RA_PG_TRY_COUNT);
+
+    ra_pg_octets(params, requester, requester_size);
+    ra_pg_number(params, now);
+}
+
+/* Takes away a few of the rows that are older than a point in time; which says of what. */
+static void add_prune(struct batch *batch, enum ra_pg_sql which, int64_t before)
+{
+    struct ra_pg_params *params = add(batch, which);
+
+    ra_pg_number(params, before);
+    ra_pg_number(params, RA_PRUNE_ROWS);
+}
+
+static void add_insert(struct batch *batch, const struct ra_request *request, int64_t forget)
+{
+    struct ra_pg_params *params = add(batch, RA_PG_REQUEST_INSERT);
+
+    ra_pg_octets(params, request->hash + 24, 8);
+    ra_pg_octets(params, request->hash, sizeof request->hash);
+    ra_pg_number(params, request->kind);
+    ra_pg_octets(params, request->requester, request->requester_size);
+    ra_pg_octets(params, request->verify_key, sizeof request->verify_key);
+    ra_pg_text(params, request->permissions);
+    ra_pg_number(params, request->received);
+    ra_pg_number(params, request->download_time);
+    ra_pg_octets(params, request->certificate, request->certificate_size);
+    ra_pg_octets(params, request->signed_request, request->signed_request_size);
+    ra_pg_number(params, forget);
+}
+
+static enum ra_store_status run(struct ra_pg *backend, struct ra_pg_connection *connection,
+                                struct batch *batch)
+{
+    return ra_pg_run_all(backend, connection, batch->calls, batch->count);
+}
+
+/* After a failure: undoes all. Gives the connection back. */
+static void transaction_end(struct ra_pg *backend, struct ra_pg_connection *connection,
+                            enum ra_store_status status)
 {
     PGresult *result = NULL;
 
-    if (status == RA_STORE_OK)
-        status = ra_pg_run(backend, connection, which, params, &result);
-    if (answer != NULL)
-        *answer = result;
-    else
-        PQclear(result);
-    return status;
-}
-
-static enum ra_store_status transaction_begin(struct ra_pg *backend,
-                                              struct ra_pg_connection *connection,
-                                              const uint8_t *requester)
-{
-    struct ra_pg_params params = {0};
-    enum ra_store_status status = step(backend, connection, RA_STORE_OK, RA_PG_BEGIN, NULL, NULL);
-
-    ra_pg_number(&params, lock_number(requester));
-    return step(backend, connection, status, RA_PG_REQUESTER_LOCK, &params, NULL);
-}
-
-/* Commits, or undoes all if something went wrong, and gives the connection back. */
-static enum ra_store_status transaction_end(struct ra_pg *backend,
-                                            struct ra_pg_connection *connection,
-                                            enum ra_store_status status)
-{
-    if (status == RA_STORE_OK)
-        status = step(backend, connection, status, RA_PG_COMMIT, NULL, NULL);
-    else if (!connection->broken)
-        step(backend, connection, RA_STORE_OK, RA_PG_ROLLBACK, NULL, NULL);
+    if (status != RA_STORE_OK && !connection->broken)
+        ra_pg_run(backend, connection, RA_PG_ROLLBACK, NULL, &result);
+    PQclear(result);
     ra_pg_give_back(backend, connection);
-    return status;
 }
 
+/* Begins the transaction, and what is known of the request. */
 static enum ra_store_status facts_read(struct ra_pg *backend, struct ra_pg_connection *connection,
                                        const struct ra_request *request,
                                        const struct ra_request_limits *limits,
                                        struct ra_request_facts *facts)
 {
-    struct ra_pg_params params = {0};
-    PGresult *result = NULL;
+    struct batch batch = {.count = 0};
     enum ra_store_status status;
+    const PGresult *result;
 
-    ra_pg_octets(&params, request->requester, request->requester_size);
-    ra_pg_number(&params, request->received - limits->window);
-    ra_pg_octets(&params, request->hash + 24, 8);
-    ra_pg_number(&params, request->received - limits->retention);
-    ra_pg_octets(&params, request->verify_key, sizeof request->verify_key);
-    ra_pg_text(&params, request->permissions);
-    status = ra_pg_run(backend, connection, RA_PG_REQUEST_FACTS, &params, &result);
+    add_begin(&batch, request->requester);
+    add_facts(&batch, request, limits);
+    status = run(backend, connection, &batch);
     if (status == RA_STORE_OK) {
+        result = batch.calls[batch.count - 1].result;
         facts->tries = ra_pg_int64(result, 0, 0);
         facts->hash_known = ra_pg_int64(result, 0, 1) != 0;
         facts->key_known = ra_pg_int64(result, 0, 2) != 0;
         facts->permissions_taken = ra_pg_int64(result, 0, 3) != 0;
     }
-    PQclear(result);
+    ra_pg_calls_clear(batch.calls, batch.count);
     return status;
 }
 
-/* Takes away a few of the rows that are older than a point in time; which says of what. */
-static enum ra_store_status prune(struct ra_pg *backend, struct ra_pg_connection *connection,
-                                  enum ra_store_status status, enum ra_pg_sql which, int64_t before)
+/*
+ * Records what was decided, and commits. *verdict becomes a duplicate if another device's request
+ * has the same tail of its hash.
+ */
+static enum ra_store_status record(struct ra_pg *backend, struct ra_pg_connection *connection,
+                                   const struct ra_request *request,
+                                   const struct ra_request_limits *limits,
+                                   enum ra_request_verdict *verdict)
 {
-    struct ra_pg_params params = {0};
-
-    ra_pg_number(&params, before);
-    ra_pg_number(&params, RA_PRUNE_ROWS);
-    return step(backend, connection, status, which, &params, NULL);
-}
-
-static enum ra_store_status try_count(struct ra_pg *backend, struct ra_pg_connection *connection,
-                                      enum ra_store_status status, const uint8_t *requester,
-                                      size_t requester_size, int64_t now)
-{
-    struct ra_pg_params params = {0};
-
-    ra_pg_octets(&params, requester, requester_size);
-    ra_pg_number(&params, now);
-    return step(backend, connection, status, RA_PG_TRY_COUNT, &params, NULL);
-}
-
-/* *verdict becomes a duplicate if another device's request has the same tail of its hash. */
-static enum ra_store_status request_insert(struct ra_pg *backend,
-                                           struct ra_pg_connection *connection,
-                                           const struct ra_request *request, int64_t forget,
-                                           enum ra_request_verdict *verdict)
-{
-    struct ra_pg_params params = {0};
-    PGresult *result = NULL;
+    int64_t forget = request->received - limits->retention;
+    struct batch batch = {.count = 0};
+    size_t insert = 0;
     enum ra_store_status status;
 
-    ra_pg_octets(&params, request->hash + 24, 8);
-    ra_pg_octets(&params, request->hash, sizeof request->hash);
-    ra_pg_number(&params, request->kind);
-    ra_pg_octets(&params, request->requester, request->requester_size);
-    ra_pg_octets(&params, request->verify_key, sizeof request->verify_key);
-    ra_pg_text(&params, request->permissions);
-    ra_pg_number(&params, request->received);
-    ra_pg_number(&params, request->download_time);
-    ra_pg_octets(&params, request->certificate, request->certificate_size);
-    ra_pg_octets(&params, request->signed_request, request->signed_request_size);
-    ra_pg_number(&params, forget);
-    status = ra_pg_run(backend, connection, RA_PG_REQUEST_INSERT, &params, &result);
-    if (status == RA_STORE_OK && strcmp(PQcmdTuples(result), "1") != 0)
+    add_try(&batch, request->requester, request->requester_size, request->received);
+    add_prune(&batch, RA_PG_TRY_PRUNE, request->received - limits->window);
+    add_prune(&batch, RA_PG_REQUEST_PRUNE, forget);
+    if (*verdict == RA_REQUEST_ACCEPTED) {
+        insert = batch.count;
+        add_insert(&batch, request, forget);
+    }
+    add(&batch, RA_PG_COMMIT);
+    status = run(backend, connection, &batch);
+    if (status == RA_STORE_OK && insert != 0 &&
+        strcmp(PQcmdTuples(batch.calls[insert].result), "1") != 0)
         *verdict = RA_REQUEST_DUPLICATE;
-    PQclear(result);
+    ra_pg_calls_clear(batch.calls, batch.count);
     return status;
 }
 
@@ -143,25 +170,16 @@ enum ra_store_status ra_pg_request_accept(void *arg, const struct ra_request *re
     struct ra_pg *backend = arg;
     struct ra_pg_connection *connection = ra_pg_borrow(backend);
     struct ra_request_facts facts = {0};
-    enum ra_request_verdict decided = RA_REQUEST_TOO_MANY;
+    enum ra_request_verdict decided;
     enum ra_store_status status;
-    int64_t forget = request->received - limits->retention;
 
     if (connection == NULL)
         return RA_STORE_UNAVAILABLE;
-    status = transaction_begin(backend, connection, request->requester);
+    status = facts_read(backend, connection, request, limits, &facts);
+    decided = ra_request_decide(request, limits, &facts);
     if (status == RA_STORE_OK)
-        status = facts_read(backend, connection, request, limits, &facts);
-    if (status == RA_STORE_OK)
-        decided = ra_request_decide(request, limits, &facts);
-    status = try_count(backend, connection, status, request->requester, request->requester_size,
-                       request->received);
-    status =
-        prune(backend, connection, status, RA_PG_TRY_PRUNE, request->received - limits->window);
-    status = prune(backend, connection, status, RA_PG_REQUEST_PRUNE, forget);
-    if (status == RA_STORE_OK && decided == RA_REQUEST_ACCEPTED)
-        status = request_insert(backend, connection, request, forget, &decided);
-    status = transaction_end(backend, connection, status);
+        status = record(backend, connection, request, limits, &decided);
+    transaction_end(backend, connection, status);
     if (status == RA_STORE_OK)
         *verdict = decided;
     return status;
@@ -172,15 +190,20 @@ enum ra_store_status ra_pg_request_count_try(void *arg, const uint8_t *requester
 {
     struct ra_pg *backend = arg;
     struct ra_pg_connection *connection = ra_pg_borrow(backend);
+    struct batch batch = {.count = 0};
     enum ra_store_status status;
 
     if (connection == NULL)
         return RA_STORE_UNAVAILABLE;
-    status = transaction_begin(backend, connection, requester);
-    status = try_count(backend, connection, status, requester, requester_size, now);
+    add_begin(&batch, requester);
+    add_try(&batch, requester, requester_size, now);
     if (window > 0)
-        status = prune(backend, connection, status, RA_PG_TRY_PRUNE, now - window);
-    return transaction_end(backend, connection, status);
+        add_prune(&batch, RA_PG_TRY_PRUNE, now - window);
+    add(&batch, RA_PG_COMMIT);
+    status = run(backend, connection, &batch);
+    ra_pg_calls_clear(batch.calls, batch.count);
+    transaction_end(backend, connection, status);
+    return status;
 }
 
 enum ra_store_status ra_pg_request_tries(void *arg, const uint8_t *requester, size_t requester_size,
