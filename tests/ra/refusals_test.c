@@ -3,618 +3,12 @@
  * and PROD and over each back end of the store: the code and the status, one line in the log, no
  * ack, and nothing accepted.
  */
-#include "tests/ra/posting.h"
+#include "tests/ra/refusals.h"
 #include "tests/ra/store_lab.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-
-#include <cmocka.h>
-
-#define WRONG SCMS_RA_WRONG_PARAMETERS
-#define FAILED SCMS_RA_AUTHENTICATION_FAILED
-#define BAD_SIGNATURE SCMS_RA_INVALID_SIGNATURE
-#define DUPLICATE SCMS_RA_DUPLICATE_REQUEST_RECEIVED
 #define RA_CERTIFICATE_PATH "/retrieve-ra-certificate"
 
-static bool qa;
-
-/* ---- one refusal ---- */
-
-static const struct service {
-    const char *path, *name;
-    enum scms_provision kind;
-    const char *download;
-} services[] = {
-    {APP_PATH, "provision-application-certificate", SCMS_PROVISION_APP,
-     "/download/application-certificate"},
-    {ID_PATH, "provision-identity-certificate", SCMS_PROVISION_ID,
-     "/download/identity-certificate"},
-    {PSEUDONYM_PATH, "provision-pseudonym-certificate-batch", SCMS_PROVISION_PSEUDONYM,
-     "/download/batch"},
-};
-#define SERVICES (sizeof services / sizeof services[0])
-
-static long log_size(const struct posting *posting)
-{
-    struct stat st;
-
-    return stat(posting->served->log_path, &st) == 0 ? (long)st.st_size : 0;
-}
-
-/* Since the log had this size: one refusal, of this service, for this reason. */
-static void assert_one_line(const struct posting *posting, long from, const char *what,
-                            const char *service, const char *reason)
-{
-    char *log = posting_program_log(posting, from), want[100], name[100];
-    const char *line = strstr(log, "event=refused");
-
-    snprintf(want, sizeof want, "event=refused reason=%s ", reason);
-    snprintf(name, sizeof name, "service=%s ", service);
-    if (line == NULL || strstr(line + 1, "event=refused") != NULL || strstr(log, want) == NULL ||
-        strstr(log, name) == NULL || strstr(log, "event=served") != NULL)
-        fail_msg("%s: not one line with %s%s:\n%s", what, want, name, log);
-    free(log);
-}
-
-static void assert_refusal(const struct posting *posting, struct response *response,
-                           const char *what, int status, int code)
-{
-    const char *value = response_header(response, "SCMS-POC-Error");
-
-    if (response->status != (qa ? status : 500))
-        fail_msg("%s: status %d", what, response->status);
-    if (qa ? value == NULL || atoi(value) != code : value != NULL)
-        fail_msg("%s: SCMS-POC-Error is %s", what, value == NULL ? "absent" : value);
-    value = response_header(response, "SCMS-POC-Error-Message");
-    if (qa ? value == NULL || strcmp(value, scms_error_find(code)->message) != 0 : value != NULL)
-        fail_msg("%s: SCMS-POC-Error-Message is %s", what, value == NULL ? "absent" : value);
-    value = response_header(response, "Connection");
-    if (value == NULL || strcmp(value, "close") != 0 || response->size != 0)
-        fail_msg("%s: a body of %zu octets, or not closed", what, response->size);
-    response_clear(response);
-    (void)posting;
-}
-
-/* ---- how a request for certificates can be wrong ---- */
-
-struct attempt {
-    struct posting *posting;
-    const struct service *service;
-    struct lab_cert device; /* a new one for each attempt */
-    struct octets body;
-};
-
-static struct wish of_kind(const struct attempt *attempt)
-{
-    return (struct wish){.kind = attempt->service->kind};
-}
-
-static void post_wish(struct attempt *attempt, const struct lab_cert *device,
-                      const struct wish *wish)
-{
-    attempt->body = posting_body(attempt->posting, device, wish);
-}
-
-static void post_request(struct attempt *attempt, struct octets *request)
-{
-    attempt->body = secured_to(attempt->posting, attempt->posting->newest.cert, request);
-    octets_clear(request);
-}
-
-/* The signed request of the attempt's device, with its tbsRequest's size. */
-static struct octets signed_request(struct attempt *attempt, size_t *tbs_size)
-{
-    struct wish wish = of_kind(attempt);
-    struct octets tbs = wish_tbs(attempt->posting, &wish);
-    struct octets request = signed_by(attempt->posting, &attempt->device, &tbs);
-
-    *tbs_size = tbs.size;
-    octets_clear(&tbs);
-    return request;
-}
-
-static void garbage(struct attempt *attempt)
-{
-    attempt->body = (struct octets){OPENSSL_zalloc(200), 200};
-}
-
-static void plain(struct attempt *attempt)
-{
-    size_t size;
-
-    attempt->body = signed_request(attempt, &size);
-}
-
-static void to_another_ra(struct attempt *attempt)
-{
-    size_t size;
-    struct octets request = signed_request(attempt, &size);
-
-    attempt->body = secured_to(attempt->posting, attempt->posting->stranger.cert, &request);
-    octets_clear(&request);
-}
-
-/* The right key and name, P1 of another certificate. */
-static void other_p1(struct attempt *attempt)
-{
-    struct posting *posting = attempt->posting;
-    struct lab_cert twin = lab_ra(posting->lab, -50, 1000, &posting->newest_decrypt);
-    size_t size;
-    struct octets request = signed_request(attempt, &size);
-
-    attempt->body = secured_to(posting, twin.cert, &request);
-    memcpy(attempt->body.data + 5, dot2_cert_hashedid8(posting->newest.cert), 8);
-    octets_clear(&request);
-    lab_cert_clear(&twin);
-}
-
-static void flipped_tag(struct attempt *attempt)
-{
-    struct wish wish = of_kind(attempt);
-
-    post_wish(attempt, &attempt->device, &wish);
-    attempt->body.data[attempt->body.size - 1] ^= 1;
-}
-
-/* c, after 03 82 01 01 82 recipientId(8) 80 82|83 V(32) */
-static void flipped_key(struct attempt *attempt)
-{
-    struct wish wish = of_kind(attempt);
-
-    post_wish(attempt, &attempt->device, &wish);
-    attempt->body.data[13 + 2 + 32] ^= 1;
-}
-
-static void flipped_signature(struct attempt *attempt)
-{
-    size_t size;
-    struct octets request = signed_request(attempt, &size);
-
-    request.data[request.size - 1] ^= 1;
-    post_request(attempt, &request);
-}
-
-/* The last octet of requested-start-time: 03 83 length(2 or 3) 00 tbsRequest */
-static void flipped_request(struct attempt *attempt)
-{
-    size_t size;
-    struct octets request = signed_request(attempt, &size);
-    size_t at = request.data[2] == 0x82 ? 5 : 4;
-
-    request.data[at + size] ^= 1;
-    post_request(attempt, &request);
-}
-
-/* An implicit certificate does not tell its key to who builds the request. */
-static void another_key(struct attempt *attempt)
-{
-    struct lab *lab = attempt->posting->lab;
-    struct lab_cert forged = {.cert = lab->implicit.cert, .key = lab->other.key};
-    struct wish wish = of_kind(attempt);
-
-    post_wish(attempt, &forged, &wish);
-}
-
-static void of_variant(struct attempt *attempt, const struct lab_cert *issuer,
-                       const struct lab_variant *variant)
-{
-    struct lab_cert made = lab_issue(attempt->posting->lab, issuer, variant);
-    struct wish wish = of_kind(attempt);
-
-    post_wish(attempt, &made, &wish);
-    lab_cert_clear(&made);
-}
-
-static void application_certificate(struct attempt *attempt)
-{
-    of_variant(attempt, &attempt->posting->lab->eca,
-               &(struct lab_variant){.start = -60, .application = true, .no_request = true});
-}
-
-static void both_permissions(struct attempt *attempt)
-{
-    of_variant(attempt, &attempt->posting->lab->eca,
-               &(struct lab_variant){.start = -60, .application = true});
-}
-
-static void beyond_issuer(struct attempt *attempt)
-{
-    of_variant(attempt, &attempt->posting->lab->eca,
-               &(struct lab_variant){.start = -60, .psid = 0x99});
-}
-
-static void expired(struct attempt *attempt)
-{
-    of_variant(attempt, &attempt->posting->lab->eca,
-               &(struct lab_variant){.start = -7200, .minutes = 10});
-}
-
-static void not_yet_valid(struct attempt *attempt)
-{
-    of_variant(attempt, &attempt->posting->lab->eca, &(struct lab_variant){.start = 600});
-}
-
-static void unknown_issuer(struct attempt *attempt)
-{
-    struct lab_cert false_eca = lab_authority(attempt->posting->lab, NULL);
-
-    of_variant(attempt, &false_eca, NULL);
-    lab_cert_clear(&false_eca);
-}
-
-static void issuer_signature(struct attempt *attempt)
-{
-    struct lab_cert flipped = {lab_flip(attempt->posting->lab, attempt->device.cert, 1),
-                               attempt->device.key};
-    struct wish wish = of_kind(attempt);
-
-    post_wish(attempt, &flipped, &wish);
-    dot2_cert_free(flipped.cert);
-}
-
-static void signer_self(struct attempt *attempt)
-{
-    struct lab_cert self = {.cert = NULL, .key = attempt->device.key};
-    struct wish wish = of_kind(attempt);
-
-    post_wish(attempt, &self, &wish);
-}
-
-static size_t put_length(uint8_t *out, size_t n)
-{
-    out[0] = 0x82;
-    out[1] = (uint8_t)(n >> 8);
-    out[2] = (uint8_t)n;
-    return 3;
-}
-
-/* 03 83 length 00 tbsRequest signer 80 80 r(32) s(32), with another signer than 81 01 01 cert. */
-static void other_signer(struct attempt *attempt, uint8_t count)
-{
-    size_t tbs_size, cert_size, n = 0, total;
-    struct octets request = signed_request(attempt, &tbs_size), made;
-    const uint8_t *cert = dot2_cert_octets(attempt->device.cert, &cert_size);
-    size_t at = request.data[2] == 0x82 ? 5 : 4;
-    uint8_t inner[4000];
-
-    memcpy(inner, request.data + at, 1 + tbs_size);
-    n = 1 + tbs_size;
-    if (count == 0) {
-        inner[n++] = 0x80;
-        memcpy(inner + n, dot2_cert_hashedid8(attempt->device.cert), 8);
-        n += 8;
-    } else {
-        memcpy(inner + n, "\x81\x01", 2);
-        inner[n + 2] = count;
-        n += 3;
-    }
-    for (uint8_t i = 0; i < count; i++, n += cert_size)
-        memcpy(inner + n, cert, cert_size);
-    memcpy(inner + n, request.data + request.size - 66, 66);
-    n += 66;
-    made.data = OPENSSL_malloc(n + 5);
-    assert_non_null(made.data);
-    memcpy(made.data, "\x03\x83", 2);
-    total = 2 + put_length(made.data + 2, n);
-    if (n < 256) { /* the short form of a length is the only one that is taken */
-        made.data[2] = 0x81;
-        made.data[3] = (uint8_t)n;
-        total = 4;
-    }
-    memcpy(made.data + total, inner, n);
-    made.size = total + n;
-    octets_clear(&request);
-    post_request(attempt, &made);
-}
-
-static void signer_digest(struct attempt *attempt)
-{
-    other_signer(attempt, 0);
-}
-
-static void signer_two(struct attempt *attempt)
-{
-    other_signer(attempt, 2);
-}
-
-static void blacklisted(struct attempt *attempt)
-{
-    struct wish wish = of_kind(attempt);
-
-    lab_blacklist(attempt->posting->lab, attempt->device.cert, RA_BLACKLIST_HASHEDID10);
-    post_wish(attempt, &attempt->device, &wish);
-}
-
-/* The same explicit certificate with n - s has another hash. */
-static void blacklisted_mirrored(struct attempt *attempt)
-{
-    struct lab_cert mirrored = {lab_mirror(attempt->posting->lab, attempt->device.cert),
-                                attempt->device.key};
-    struct wish wish = of_kind(attempt);
-
-    lab_blacklist(attempt->posting->lab, attempt->device.cert, RA_BLACKLIST_SHA256);
-    post_wish(attempt, &mirrored, &wish);
-    dot2_cert_free(mirrored.cert);
-}
-
-static void at_time(struct attempt *attempt, int64_t time, int64_t start)
-{
-    struct wish wish = of_kind(attempt);
-
-    wish.time = time;
-    wish.start = start;
-    post_wish(attempt, &attempt->device, &wish);
-}
-
-static void late(struct attempt *attempt)
-{
-    at_time(attempt, -6, 0);
-}
-
-static void early(struct attempt *attempt)
-{
-    at_time(attempt, 60, 0); /* what is 6 s early may be 5 s early when it is looked at */
-}
-
-static void start_in_the_past(struct attempt *attempt)
-{
-    at_time(attempt, 0, -86400 - 60);
-}
-
-static void start_in_the_future(struct attempt *attempt)
-{
-    at_time(attempt, 0, 30 * 86400 + 60);
-}
-
-static void start_after_the_end(struct attempt *attempt)
-{
-    at_time(attempt, 0, 7200); /* the enrollment certificate ends in an hour */
-}
-
-static void other_pdu(struct attempt *attempt)
-{
-    struct wish wish = {.kind = attempt->service->kind == SCMS_PROVISION_PSEUDONYM
-                                    ? SCMS_PROVISION_APP
-                                    : SCMS_PROVISION_PSEUDONYM};
-
-    post_wish(attempt, &attempt->device, &wish);
-}
-
-static void download_pdu(struct attempt *attempt)
-{
-    struct lab *lab = attempt->posting->lab;
-    struct octets request = {NULL, 0};
-    uint32_t now;
-
-    assert_int_equal(dot2_time32_now(&now), DOT2_OK);
-    request.data = lab_request_octets(lab, attempt->device.cert, attempt->device.key, now,
-                                      "AB09281C9867DE53.zip", &request.size);
-    post_request(attempt, &request);
-}
-
-/* One of the keys of the request is no point: verify 0, response 1, certificate encryption 2. */
-static void no_point(struct attempt *attempt, int which)
-{
-    struct posting *posting = attempt->posting;
-    EVP_PKEY *keys[3] = {lab_key(posting->lab), lab_key(posting->lab), lab_key(posting->lab)};
-    struct wish wish = of_kind(attempt);
-    struct octets tbs, request;
-    uint8_t point[49], *x;
-    size_t size;
-
-    wish.verify = keys[0];
-    wish.response = keys[1];
-    wish.cert_encryption = wish.kind == SCMS_PROVISION_PSEUDONYM ? NULL : keys[2];
-    tbs = wish_tbs(posting, &wish);
-    assert_int_equal(dot2_public_point(keys[which], point, &size), DOT2_OK);
-    assert_int_equal(size, 33);
-    x = memmem(tbs.data, tbs.size, point + 1, 32);
-    assert_non_null(x);
-    posting_leave_curve(posting, point);
-    memcpy(x, point + 1, 32);
-    request = signed_by(posting, &attempt->device, &tbs);
-    post_request(attempt, &request);
-    octets_clear(&tbs);
-    for (int i = 0; i < 3; i++)
-        EVP_PKEY_free(keys[i]);
-}
-
-static void verify_no_point(struct attempt *attempt)
-{
-    no_point(attempt, 0);
-}
-
-static void response_no_point(struct attempt *attempt)
-{
-    no_point(attempt, 1);
-}
-
-static void encryption_no_point(struct attempt *attempt)
-{
-    no_point(attempt, 2);
-}
-
-/* ---- replays: the first of two is accepted ---- */
-
-static bool logged_since(const struct posting *posting, long from, const char *text)
-{
-    for (int i = 0; i < 1000; i++) {
-        struct timespec pause = {.tv_nsec = 10000000};
-        char *log = posting_program_log(posting, from);
-        bool found = strstr(log, text) != NULL;
-
-        free(log);
-        if (found)
-            return true;
-        nanosleep(&pause, NULL);
-    }
-    return false;
-}
-
-static void accepted(struct attempt *attempt)
-{
-    long from = log_size(attempt->posting);
-    struct response response =
-        post(attempt->posting, attempt->service->path, OCTETS, &attempt->body);
-
-    if (response.status != 200)
-        fail_msg("%s: %d %s", attempt->service->name, response.status,
-                 posting_program_log(attempt->posting, 0));
-    /* Signed under the newest certificate, whichever the request was encrypted to. */
-    assert_ack(attempt->posting, &response, &attempt->body, attempt->service->kind,
-               attempt->service->download);
-    /* That line is written when the answer has left, which may be after it has come. */
-    assert_true(logged_since(attempt->posting, from, "event=served"));
-}
-
-static void same_octets(struct attempt *attempt)
-{
-    struct wish wish = of_kind(attempt);
-
-    post_wish(attempt, &attempt->device, &wish);
-    accepted(attempt);
-}
-
-static void encrypted_anew(struct attempt *attempt)
-{
-    size_t size;
-    struct octets request = signed_request(attempt, &size), once;
-
-    attempt->body = secured_to(attempt->posting, attempt->posting->newest.cert, &request);
-    accepted(attempt);
-    once = attempt->body;
-    post_request(attempt, &request);
-    assert_true(once.size != attempt->body.size ||
-                memcmp(once.data, attempt->body.data, once.size) != 0);
-    octets_clear(&once);
-}
-
-static bool finish(void *arg, const struct ra_request *request)
-{
-    assert_int_equal(ra_request_finish(arg, request->hash, RA_REQUEST_READY, ""), RA_STORE_OK);
-    return true;
-}
-
-static void encrypted_anew_when_ready(struct attempt *attempt)
-{
-    ra_store *store = attempt->posting->lab->store;
-
-    encrypted_anew(attempt);
-    assert_int_equal(ra_request_each(store, RA_REQUEST_PENDING, finish, store), RA_STORE_OK);
-}
-
-/* Another request for the same key, under the other form of the device's certificate. */
-static void same_key(struct attempt *attempt)
-{
-    struct lab *lab = attempt->posting->lab;
-    struct lab_cert mirrored = {lab_mirror(lab, attempt->device.cert), attempt->device.key};
-    struct wish wish = of_kind(attempt);
-
-    wish.verify = lab_key(lab);
-    post_wish(attempt, &attempt->device, &wish);
-    accepted(attempt);
-    octets_clear(&attempt->body);
-    post_wish(attempt, &mirrored, &wish);
-    EVP_PKEY_free(wish.verify);
-    dot2_cert_free(mirrored.cert);
-}
-
-static void second_application(struct attempt *attempt)
-{
-    same_octets(attempt);
-    octets_clear(&attempt->body);
-    post_wish(attempt, &attempt->device, &(struct wish){.kind = SCMS_PROVISION_APP});
-}
-
-/* The eleventh try within the hour, the ten refused ones counted. */
-static void too_many(struct attempt *attempt)
-{
-    struct wish wish = of_kind(attempt);
-
-    for (int i = 0; i < 10; i++) {
-        struct response response;
-
-        start_in_the_past(attempt);
-        response = post(attempt->posting, attempt->service->path, OCTETS, &attempt->body);
-        assert_int_equal(response.status, 500);
-        response_clear(&response);
-        octets_clear(&attempt->body);
-    }
-    post_wish(attempt, &attempt->device, &wish);
-}
-
-static void eca_on(struct attempt *attempt)
-{
-    struct wish wish = of_kind(attempt);
-    struct lab *lab = attempt->posting->lab;
-
-    assert_int_equal(ra_eca_add(lab->store, dot2_cert_hashedid8(lab->root.cert), "not this one"),
-                     RA_STORE_OK);
-    post_wish(attempt, &attempt->device, &wish);
-}
-
-static void eca_off(struct posting *posting)
-{
-    assert_int_equal(
-        ra_eca_remove(posting->lab->store, dot2_cert_hashedid8(posting->lab->root.cert)),
-        RA_STORE_OK);
-}
-
-static const struct wrong {
-    const char *what;
-    void (*make)(struct attempt *attempt);
-    int code;
-    const char *reason;
-    unsigned kinds; /* a set of 1 << enum scms_provision; 0 = all */
-    void (*after)(struct posting *posting);
-} wrongs[] = {
-    {"garbage", garbage, WRONG, "request_malformed", 0, NULL},
-    {"not encrypted", plain, SCMS_RA_REQUEST_NOT_ENCRYPTED, "not_encrypted", 0, NULL},
-    {"encrypted to another RA", to_another_ra, FAILED, "not_recipient", 0, NULL},
-    {"P1 of another certificate", other_p1, FAILED, "decrypt", 0, NULL},
-    {"tag flipped", flipped_tag, FAILED, "decrypt", 0, NULL},
-    {"wrapped key flipped", flipped_key, FAILED, "decrypt", 0, NULL},
-    {"signature flipped", flipped_signature, BAD_SIGNATURE, "signature", 0, NULL},
-    {"request flipped", flipped_request, BAD_SIGNATURE, "signature", 0, NULL},
-    {"signed by another key", another_key, BAD_SIGNATURE, "signature", 0, NULL},
-    {"an application certificate", application_certificate, FAILED, "certificate", 0, NULL},
-    {"application permissions too", both_permissions, FAILED, "certificate", 0, NULL},
-    {"a PSID beyond the issuer's", beyond_issuer, FAILED, "certificate", 0, NULL},
-    {"expired", expired, FAILED, "certificate", 0, NULL},
-    {"not yet valid", not_yet_valid, FAILED, "certificate", 0, NULL},
-    {"unknown issuer", unknown_issuer, FAILED, "certificate", 0, NULL},
-    {"issuer's signature wrong", issuer_signature, FAILED, "certificate", 0, NULL},
-    {"signer self", signer_self, FAILED, "signer", 0, NULL},
-    {"signer a digest", signer_digest, FAILED, "signer", 0, NULL},
-    {"signer two certificates", signer_two, FAILED, "signer", 0, NULL},
-    {"blacklisted", blacklisted, SCMS_RA_BLACKLISTED, "blacklisted", 0, NULL},
-    {"blacklisted, n - s", blacklisted_mirrored, SCMS_RA_BLACKLISTED, "blacklisted", 0, NULL},
-    {"another ECA", eca_on, FAILED, "eca", 0, eca_off},
-    {"late", late, WRONG, "time", 0, NULL},
-    {"early", early, WRONG, "time", 0, NULL},
-    {"start in the past", start_in_the_past, WRONG, "start_time", 0, NULL},
-    {"start in the future", start_in_the_future, WRONG, "start_time", 0, NULL},
-    {"start after the end", start_after_the_end, WRONG, "start_time", 0, NULL},
-    {"another service's PDU", other_pdu, WRONG, "pdu", 0, NULL},
-    {"a download's PDU", download_pdu, WRONG, "pdu", 0, NULL},
-    {"verify key no point", verify_no_point, WRONG, "request_key", 0, NULL},
-    {"response key no point", response_no_point, WRONG, "request_key", 0, NULL},
-    {"encryption key no point", encryption_no_point, WRONG, "request_key",
-     1U << SCMS_PROVISION_APP | 1U << SCMS_PROVISION_ID, NULL},
-    {"the same octets again", same_octets, DUPLICATE, "duplicate", 0, NULL},
-    {"encrypted anew", encrypted_anew, DUPLICATE, "duplicate", 0, NULL},
-    {"encrypted anew, answered", encrypted_anew_when_ready, DUPLICATE, "duplicate", 0, NULL},
-    {"the same key, certificate n - s", same_key, DUPLICATE, "duplicate", 0, NULL},
-    {"a second application request", second_application, SCMS_RA_REQUEST_FOR_MULTIPLE_CERTS,
-     "multiple", 1U << SCMS_PROVISION_APP, NULL},
-    {"too many tries", too_many, SCMS_RA_MORE_THAN_ALLOWED_TRIES, "too_many", 0, NULL},
-};
+/* ---- requests for certificates ---- */
 
 static void refuse(struct posting *posting, const struct service *service,
                    const struct wrong *wrong)
@@ -631,7 +25,7 @@ static void refuse(struct posting *posting, const struct service *service,
     before = pending(posting);
     from = log_size(posting);
     response = post(posting, service->path, OCTETS, &attempt.body);
-    assert_refusal(posting, &response, what, 500, wrong->code);
+    assert_refusal(&response, what, 500, wrong->code);
     assert_one_line(posting, from, what, service->name, wrong->reason);
     if (pending(posting) != before)
         fail_msg("%s: accepted", what);
@@ -641,11 +35,25 @@ static void refuse(struct posting *posting, const struct service *service,
     lab_cert_clear(&attempt.device);
 }
 
+/* All of them that are of this service's kind; returns their number. */
+static size_t refuse_each(struct posting *posting, const struct service *service,
+                          const struct wrong *wrongs, size_t count)
+{
+    size_t cells = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (wrongs[i].kinds == 0 || (wrongs[i].kinds & 1U << service->kind) != 0) {
+            refuse(posting, service, &wrongs[i]);
+            cells++;
+        }
+    return cells;
+}
+
 static struct posting *start(const char *settings)
 {
     char all[300];
 
-    snprintf(all, sizeof all, "stage = %s\n%s", qa ? "QA" : "PROD", settings);
+    snprintf(all, sizeof all, "stage = %s\n%s", refusals_in_qa ? "QA" : "PROD", settings);
     return posting_program(store_lab.spec, all);
 }
 
@@ -659,11 +67,8 @@ static void provisioning(void **state)
         struct attempt good = {.posting = posting, .service = &services[i]};
         struct octets tbs, request;
 
-        for (size_t j = 0; j < sizeof wrongs / sizeof wrongs[0]; j++)
-            if (wrongs[j].kinds == 0 || (wrongs[j].kinds & 1U << services[i].kind) != 0) {
-                refuse(posting, &services[i], &wrongs[j]);
-                cells++;
-            }
+        cells += refuse_each(posting, &services[i], wrong_requests, wrong_requests_count);
+        cells += refuse_each(posting, &services[i], wrong_signers, wrong_signers_count);
         /* And one that is right, encrypted to the old certificate, is accepted. */
         good.device = posting_device(posting);
         tbs = wish_tbs(posting, &(struct wish){.kind = services[i].kind});
@@ -717,38 +122,32 @@ struct asking {
     bool secured;
 };
 
-/* A name of its own: "request" is what a variable is called here. */
-static struct response download_with(struct served *served, const char *path, const char *headers)
-{
-    return request(served, "GET", path, headers);
-}
-
 /* By this device, for this file, so many seconds from now; flip: from the end of the signature. */
 static struct response ask(const struct asking *asking, const dot2_cert *cert, EVP_PKEY *key,
                            const char *file, int64_t time, bool flip)
 {
     struct posting *posting = asking->posting;
-    struct octets request = {NULL, 0};
+    struct octets octets = {NULL, 0};
     struct response response;
     char *value, header[9000];
     uint32_t now;
 
     assert_int_equal(dot2_time32_now(&now), DOT2_OK);
-    request.data = lab_request_octets(posting->lab, cert, key, (uint32_t)((int64_t)now + time),
-                                      file, &request.size);
+    octets.data = lab_request_octets(posting->lab, cert, key, (uint32_t)((int64_t)now + time), file,
+                                     &octets.size);
     if (flip)
-        request.data[request.size - 1] ^= 1;
+        octets.data[octets.size - 1] ^= 1;
     if (asking->secured) {
-        struct octets plain_request = request;
+        struct octets plain = octets;
 
-        request = secured_to(posting, posting->newest.cert, &plain_request);
-        octets_clear(&plain_request);
+        octets = secured_to(posting, posting->newest.cert, &plain);
+        octets_clear(&plain);
     }
-    value = lab_base64(request.data, request.size);
+    value = lab_base64(octets.data, octets.size);
     snprintf(header, sizeof header, "Download-Req: %s\r\n", value);
-    response = download_with(posting->served, asking->service->path, header);
+    response = request(posting->served, "GET", asking->service->path, header);
     OPENSSL_free(value);
-    octets_clear(&request);
+    octets_clear(&octets);
     return response;
 }
 
@@ -793,7 +192,7 @@ static void download_service(const struct asking *asking)
         snprintf(what, sizeof what, "%s %s of %s", service->name, cells[i].reason, cells[i].file);
         response = ask(asking, cells[i].who->cert, cells[i].who->key, cells[i].file, cells[i].time,
                        cells[i].flip);
-        assert_refusal(posting, &response, what, cells[i].status, cells[i].code);
+        assert_refusal(&response, what, cells[i].status, cells[i].code);
         assert_one_line(posting, from, what, service->name, cells[i].reason);
     }
     {
@@ -834,12 +233,12 @@ static void http_service(struct posting *posting, const struct service *service)
     for (size_t i = 0; i < 2; i++) {
         from = log_size(posting);
         response = post(posting, service->path, types[i], &body);
-        assert_refusal(posting, &response, service->name, 415, WRONG);
+        assert_refusal(&response, service->name, 415, WRONG);
         assert_one_line(posting, from, "type", service->name, "content_type");
     }
     from = log_size(posting);
     response = post(posting, service->path, OCTETS, &nothing);
-    assert_refusal(posting, &response, service->name, 500, WRONG);
+    assert_refusal(&response, service->name, 500, WRONG);
     assert_one_line(posting, from, "empty", service->name, "body_empty");
     from = log_size(posting);
     client = client_open(posting->served, NULL);
@@ -850,7 +249,7 @@ static void http_service(struct posting *posting, const struct service *service)
     client_say(client, head);
     response = client_read(client, false);
     client_close(client);
-    assert_refusal(posting, &response, service->name, 413, WRONG);
+    assert_refusal(&response, service->name, 413, WRONG);
     assert_one_line(posting, from, "too large", service->name, "body_too_large");
     /* Cut short: there is nobody to answer. */
     from = log_size(posting);
@@ -882,7 +281,7 @@ static void http(void **state)
     http_service(posting, &ra_certificate);
     from = log_size(posting);
     response = post(posting, RA_CERTIFICATE_PATH, OCTETS, &body);
-    assert_refusal(posting, &response, "another request", 500, WRONG);
+    assert_refusal(&response, "another request", 500, WRONG);
     assert_one_line(posting, from, "another request", ra_certificate.name, "request_malformed");
     assert_int_equal(pending(posting), 0);
     posting_stop(posting);
@@ -890,13 +289,13 @@ static void http(void **state)
 
 static int setup_qa(void **state)
 {
-    qa = true;
+    refusals_in_qa = true;
     return store_lab_setup(state);
 }
 
 static int setup_prod(void **state)
 {
-    qa = false;
+    refusals_in_qa = false;
     return store_lab_setup(state);
 }
 
