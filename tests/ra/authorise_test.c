@@ -1,87 +1,7 @@
 /*
  * authorise_test.c: every reason of a refusal, their order, and what is allowed.
  */
-#include "tests/ra/lab.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-
-#include <cmocka.h>
-
-#define NAME "AB09281C9867DE53.zip"
-
-static int setup(void **state)
-{
-    struct lab *lab = lab_new();
-
-    lab_assign(lab, NAME, lab->device.cert);
-    *state = lab;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    lab_free(*state);
-    return 0;
-}
-
-static struct ra_decision decide_text(struct lab *lab, enum ra_service service, const char *text,
-                                      size_t size)
-{
-    struct ra_authorise in = {.crypto = lab->crypto,
-                              .trust = lab->trust,
-                              .store = lab->store,
-                              .now = lab->now,
-                              .tolerance = 5,
-                              .max_header = 8192};
-    struct ra_decision decision;
-    enum ra_reason reason = ra_authorise_download(&in, service, text, size, &decision);
-
-    assert_int_equal(reason, decision.reason);
-    assert_int_equal(decision.code == 0, reason == RA_ALLOWED);
-    assert_int_equal(decision.filename[0] == '\0', reason != RA_ALLOWED);
-    if (decision.code != 0)
-        assert_non_null(scms_error_find(decision.code));
-    return decision;
-}
-
-/* A request under cert, signed by key, time seconds from now. */
-static struct ra_decision decide_as(struct lab *lab, enum ra_service service, const dot2_cert *cert,
-                                    EVP_PKEY *key, int time, const char *name)
-{
-    struct lab_cert device = {.cert = (dot2_cert *)cert, .key = key};
-    char *text = lab_request(lab, &device, (uint32_t)((int64_t)lab->now + time), name);
-    struct ra_decision decision = decide_text(lab, service, text, strlen(text));
-
-    OPENSSL_free(text);
-    return decision;
-}
-
-static struct ra_decision decide(struct lab *lab, const struct lab_cert *device)
-{
-    return decide_as(lab, RA_APPLICATION_CERTIFICATE, device->cert, device->key, 0, NAME);
-}
-
-static struct ra_decision decide_octets(struct lab *lab, const uint8_t *octets, size_t size)
-{
-    char *text = lab_base64(octets, size);
-    struct ra_decision decision = decide_text(lab, RA_APPLICATION_CERTIFICATE, text, strlen(text));
-
-    OPENSSL_free(text);
-    return decision;
-}
-
-static void assert_refused(struct ra_decision decision, enum ra_reason reason, int code)
-{
-    if (decision.reason != reason)
-        fail_msg("%s instead of %s: %s %s", ra_reason_name(decision.reason), ra_reason_name(reason),
-                 decision.error.field, decision.error.detail);
-    assert_int_equal(decision.code, code);
-}
+#include "tests/ra/deciding.h"
 
 static void allowed(void **state)
 {
@@ -350,105 +270,6 @@ static void signature(void **state)
     OPENSSL_free(octets);
 }
 
-static void file_names(void **state)
-{
-    static const struct {
-        enum ra_service service;
-        const char *name;
-        bool good;
-    } tests[] = {
-        {RA_APPLICATION_CERTIFICATE, "ab09281c9867de53.zip", true},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE53.ZIP", true},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE5.zip", false},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE533.zip", false},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE5G.zip", false},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE53_0.zip", false},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE53.info", false},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE53.zipx", false},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE53.zi", false},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE53", false},
-        {RA_APPLICATION_CERTIFICATE, "", false},
-        {RA_APPLICATION_CERTIFICATE, "../AB09281C9867DE53.zip", false},
-        {RA_APPLICATION_CERTIFICATE, "..", false},
-        {RA_APPLICATION_CERTIFICATE, "/etc/passwd", false},
-        {RA_APPLICATION_CERTIFICATE, "./AB09281C9867DE53.zip", false},
-        {RA_APPLICATION_CERTIFICATE, "%41B09281C9867DE53.zip", false},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE53%2ezip", false},
-        {RA_APPLICATION_CERTIFICATE, "AB09281C9867DE53.zip ", false},
-        {RA_APPLICATION_CERTIFICATE, " AB09281C9867DE53.zip", false},
-        {RA_IDENTITY_CERTIFICATE, "AB09281C9867DE53_F.zip", true},
-        {RA_IDENTITY_CERTIFICATE, "ab09281c9867de53_f.ZIP", true},
-        {RA_IDENTITY_CERTIFICATE, "AB09281C9867DE53_12345678.zip", true},
-        {RA_IDENTITY_CERTIFICATE, "AB09281C9867DE53_123456789.zip", false},
-        {RA_IDENTITY_CERTIFICATE, "AB09281C9867DE53_.zip", false},
-        {RA_IDENTITY_CERTIFICATE, "AB09281C9867DE53-F.zip", false},
-        {RA_IDENTITY_CERTIFICATE, "AB09281C9867DE53.zip", false},
-        {RA_BATCH, "AB09281C9867DE53_F.zip", true},
-        {RA_BATCH, "AB09281C9867DE53_G.zip", false},
-        {RA_BATCH, "AB09281C9867DE53_F_F.zip", false},
-        {RA_INFO, "AB09281C9867DE53.info", true},
-        {RA_INFO, "ab09281c9867de53.INFO", true},
-        {RA_INFO, "AB09281C9867DE53.zip", false},
-        {RA_INFO, "AB09281C9867DE53_F.info", false},
-    };
-    struct lab *lab = *state;
-    const struct lab_cert *d = &lab->device;
-
-    lab_assign(lab, "AB09281C9867DE53_F.zip", d->cert);
-    lab_assign(lab, "AB09281C9867DE53_12345678.zip", d->cert);
-    lab_assign(lab, "AB09281C9867DE53.info", d->cert);
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
-        struct ra_decision decision =
-            decide_as(lab, tests[i].service, d->cert, d->key, 0, tests[i].name);
-
-        if (decision.reason != (tests[i].good ? RA_ALLOWED : RA_FILENAME))
-            fail_msg("\"%s\": %s", tests[i].name, ra_reason_name(decision.reason));
-        if (tests[i].good) {
-            assert_int_equal(strcasecmp(decision.filename, tests[i].name), 0);
-            assert_int_equal(strncmp(decision.filename, "AB09281C9867DE53", 16), 0);
-            assert_non_null(
-                strstr(decision.filename, tests[i].service == RA_INFO ? ".info" : ".zip"));
-        } else {
-            assert_int_equal(decision.code, SCMS_RA_WRONG_PARAMETERS);
-        }
-    }
-}
-
-/* A NUL in the UTF8String: the name is compared by its length, not to the NUL. */
-static void file_name_with_nul(void **state)
-{
-    struct lab *lab = *state;
-    struct dot2_error error = {0};
-    uint8_t *tbs = NULL, *octets = NULL;
-    size_t tbs_size, size;
-
-    assert_int_equal(scms_download_request_build(lab->now, NAME "#x", &tbs, &tbs_size, &error),
-                     DOT2_OK);
-    assert_int_equal(tbs[tbs_size - 2], '#');
-    tbs[tbs_size - 2] = '\0';
-    assert_int_equal(scms_signed_request_build(lab->crypto, lab->device.key, lab->device.cert, tbs,
-                                               tbs_size, &octets, &size, &error),
-                     DOT2_OK);
-    assert_refused(decide_octets(lab, octets, size), RA_FILENAME, SCMS_RA_WRONG_PARAMETERS);
-    OPENSSL_free(tbs);
-    OPENSSL_free(octets);
-}
-
-static void file_owner(void **state)
-{
-    struct lab *lab = *state;
-    const struct lab_cert *d = &lab->device;
-
-    assert_refused(decide(lab, &lab->other), RA_FILE_OF_ANOTHER, SCMS_RA_NO_CERT_FILE_AVAILABLE);
-    assert_refused(
-        decide_as(lab, RA_APPLICATION_CERTIFICATE, d->cert, d->key, 0, "0000000000000000.zip"),
-        RA_FILE_UNKNOWN, SCMS_RA_NO_CERT_FILE_AVAILABLE);
-    assert_refused(decide_as(lab, RA_INFO, d->cert, d->key, 0, "0000000000000000.info"),
-                   RA_FILE_UNKNOWN, SCMS_RA_NO_INFO_FILE_AVAILABLE);
-    assert_int_equal(ra_file_unassign(lab->store, NAME), RA_STORE_OK);
-    assert_refused(decide(lab, d), RA_FILE_UNKNOWN, SCMS_RA_NO_CERT_FILE_AVAILABLE);
-}
-
 /*
  * The order: a request with every fault is refused for the first, then for the next when that one
  * is taken away.
@@ -541,26 +362,23 @@ static void reason_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(allowed, setup, teardown),
-        cmocka_unit_test_setup_teardown(allowed_implicit, setup, teardown),
-        cmocka_unit_test_setup_teardown(header, setup, teardown),
-        cmocka_unit_test_setup_teardown(forms, setup, teardown),
-        cmocka_unit_test_setup_teardown(bit_flips, setup, teardown),
-        cmocka_unit_test_setup_teardown(other_pdu, setup, teardown),
-        cmocka_unit_test_setup_teardown(signer, setup, teardown),
-        cmocka_unit_test_setup_teardown(blacklist, setup, teardown),
-        cmocka_unit_test_setup_teardown(mirrored_certificate, setup, teardown),
-        cmocka_unit_test_setup_teardown(mirrored_entry, setup, teardown),
-        cmocka_unit_test_setup_teardown(certificate, setup, teardown),
-        cmocka_unit_test_setup_teardown(time_stamp, setup, teardown),
-        cmocka_unit_test_setup_teardown(time_stamp_ends, setup, teardown),
-        cmocka_unit_test_setup_teardown(signature, setup, teardown),
-        cmocka_unit_test_setup_teardown(file_names, setup, teardown),
-        cmocka_unit_test_setup_teardown(file_name_with_nul, setup, teardown),
-        cmocka_unit_test_setup_teardown(file_owner, setup, teardown),
-        cmocka_unit_test_setup_teardown(order, setup, teardown),
-        cmocka_unit_test_setup_teardown(store_damaged, setup, teardown),
-        cmocka_unit_test_setup_teardown(provider_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(allowed, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(allowed_implicit, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(header, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(forms, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(bit_flips, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(other_pdu, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(signer, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(blacklist, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(mirrored_certificate, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(mirrored_entry, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(certificate, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(time_stamp, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(time_stamp_ends, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(signature, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(order, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(store_damaged, deciding_setup, deciding_teardown),
+        cmocka_unit_test_setup_teardown(provider_away, deciding_setup, deciding_teardown),
         cmocka_unit_test(reason_names),
     };
 

@@ -7,21 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#define APPLICATION "/download/application-certificate"
-#define NAME "AB09281C9867DE53.zip"
-#define SIZE 10000
 #define SECRET 'S' /* each octet of the files outside; the pattern inside begins otherwise */
 
 struct scene {

@@ -5,11 +5,20 @@
 #ifndef DOT2HSM_TESTS_RA_LAB_H
 #define DOT2HSM_TESTS_RA_LAB_H
 
-#include "protocol/ra/ra.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include <cmocka.h>
 #include <openssl/provider.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+
+#include "protocol/ra/ra.h"
+
+#define NAME "AB09281C9867DE53.zip" /* a file of a device */
 
 struct lab_cert {
     dot2_cert *cert;

@@ -3,43 +3,17 @@
  */
 #include "tests/ra/served.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#define APPLICATION "/download/application-certificate"
-#define CHAIN "/download/local-certificate-chain"
-#define NAME "AB09281C9867DE53.zip"
 #define LARGE (16 * 1024 * 1024) /* more than the buffers of a connection hold */
 
 static struct served *start(struct ra_server_config config, size_t size)
 {
-    struct lab *lab = lab_new();
-    char chain[200];
-
-    lab_file(lab, NAME, &lab->device, size);
-    lab_file(lab, "chain.oer", NULL, 10);
-    snprintf(chain, sizeof chain, "%s/chain.oer", lab->downloads);
-    config.chain_file = chain;
-    config.stage = RA_STAGE_QA;
     config.tolerance = 60;
-    return served_start(lab, &config);
-}
-
-static void stop(struct served *served)
-{
-    struct lab *lab = served->lab;
-
-    served_stop(served);
-    lab_free(lab);
+    return served_chained(config, size);
 }
 
 static double seconds(void)
@@ -77,7 +51,7 @@ static void header_dripped(void **state)
     assert_true(seconds() - begin < 5);
     assert_logged(served, "event=closed reason=header_timeout");
     client_close(client);
-    stop(served);
+    served_end(served);
 }
 
 static void handshake_not_begun(void **state)
@@ -92,7 +66,7 @@ static void handshake_not_begun(void **state)
     assert_true(seconds() - begin < 5);
     assert_logged(served, "event=closed reason=handshake_timeout");
     close(fd);
-    stop(served);
+    served_end(served);
 }
 
 static void body_not_sent(void **state)
@@ -105,7 +79,7 @@ static void body_not_sent(void **state)
     assert_int_equal(client_ending(client, 5000), ENDING_NOTIFY);
     assert_logged(served, "event=closed reason=body_timeout");
     client_close(client);
-    stop(served);
+    served_end(served);
 }
 
 /* Between requests the idle timeout holds, and a request that has begun has the header's again. */
@@ -131,7 +105,7 @@ static void idle(void **state)
     response_clear(&response);
     assert_int_equal(client_ending(client, 5000), ENDING_NOTIFY);
     client_close(client);
-    stop(served);
+    served_end(served);
 }
 
 static struct client *begin_large(struct served *served)
@@ -155,7 +129,7 @@ static void reader_that_stops(void **state)
     assert_logged(served, "event=closed reason=write_timeout");
     assert_logged(served, "event=aborted");
     client_close(client);
-    stop(served);
+    served_end(served);
 }
 
 /* It takes a little, again and again: not enough. */
@@ -180,7 +154,7 @@ static void reader_that_drips(void **state)
     assert_true(ended);
     client->dead = true;
     client_close(client);
-    stop(served);
+    served_end(served);
 }
 
 /* One that is slow but goes on gets all of it, in more time than one deadline. */
@@ -203,7 +177,7 @@ static void reader_that_is_slow(void **state)
     }
     assert_true(seconds() - begin > 2);
     client_close(client);
-    stop(served);
+    served_end(served);
 }
 
 static void cap_of_an_address(void **state)
@@ -229,7 +203,7 @@ static void cap_of_an_address(void **state)
     client_close(more);
     client_close(clients[1]);
     client_close(clients[2]);
-    stop(served);
+    served_end(served);
 }
 
 static void cap_in_all(void **state)
@@ -244,7 +218,7 @@ static void cap_in_all(void **state)
     assert_logged(served, "in all");
     client_close(first);
     client_close(second);
-    stop(served);
+    served_end(served);
 }
 
 /* An open request is finished; a connection without one ends; nobody new comes in. */
@@ -267,7 +241,7 @@ static void stop_finishes(void **state)
     served_wait(served, 5);
     client_close(waiting);
     client_close(client);
-    stop(served);
+    served_end(served);
 }
 
 static void stop_does_not_wait_for_ever(void **state)
@@ -282,7 +256,7 @@ static void stop_does_not_wait_for_ever(void **state)
     served_wait(served, 5);
     assert_logged(served, "event=closed reason=stopping");
     client_close(client);
-    stop(served);
+    served_end(served);
 }
 
 /* Freed while connections are open, and without ever having run. */
@@ -322,7 +296,7 @@ static void file_changed(void **state)
     client_close(client);
     assert_logged(served, "event=closed reason=file_changed");
     assert_logged(served, "event=aborted");
-    stop(served);
+    served_end(served);
 }
 
 struct worker {
@@ -403,7 +377,7 @@ static void many_at_once(void **state)
     assert_int_equal(pthread_join(changer, NULL), 0);
     for (unsigned i = 0; i < 6; i++)
         lab_cert_clear(&workers[i].device);
-    stop(served);
+    served_end(served);
 }
 
 int main(void)

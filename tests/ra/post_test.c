@@ -4,30 +4,10 @@
  */
 #include "tests/ra/posting.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #define APP_URL "/download/application-certificate"
-#define NAME "AB09281C9867DE53.zip"
-
-static int setup(void **state)
-{
-    *state = posting_start(NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    posting_stop(*state);
-    return 0;
-}
 
 static void say_head(struct client *client, const char *path, const char *headers, size_t size)
 {
@@ -369,8 +349,7 @@ static void without_keys(void **state)
     assert_int_equal(response.status, 404);
     assert_string_equal(response_header(&response, "SCMS-POC-Error"), "5072");
     response_clear(&response);
-    served_stop(served);
-    lab_free(lab);
+    served_end(served);
 }
 
 /* ---- the MA, and paths ---- */
@@ -416,8 +395,7 @@ static void crl(void **state)
     response = request(served, "POST", "/download-crl/", OCTETS);
     assert_int_equal(response.status, 405);
     response_clear(&response);
-    served_stop(served);
-    lab_free(lab);
+    served_end(served);
 }
 
 static void other_paths(void **state)
@@ -470,15 +448,15 @@ static void other_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(content_type, setup, teardown),
-        cmocka_unit_test_setup_teardown(empty, setup, teardown),
-        cmocka_unit_test_setup_teardown(too_large, setup, teardown),
-        cmocka_unit_test_setup_teardown(cut_short, setup, teardown),
+        cmocka_unit_test_setup_teardown(content_type, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(empty, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(too_large, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(cut_short, posting_setup, posting_teardown),
         cmocka_unit_test(slow_body),
-        cmocka_unit_test_setup_teardown(in_parts, setup, teardown),
-        cmocka_unit_test_setup_teardown(expect_continue, setup, teardown),
-        cmocka_unit_test_setup_teardown(methods, setup, teardown),
-        cmocka_unit_test_setup_teardown(chunked, setup, teardown),
+        cmocka_unit_test_setup_teardown(in_parts, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(expect_continue, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(methods, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(chunked, posting_setup, posting_teardown),
         cmocka_unit_test(prod),
         cmocka_unit_test(closing),
         cmocka_unit_test(secured_header),

@@ -1,12 +1,5 @@
 #include "tests/ra/posting.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 #include <openssl/sha.h>
 
 void octets_clear(struct octets *octets)
@@ -73,6 +66,18 @@ void posting_stop(struct posting *posting)
     EVP_PKEY_free(posting->stranger_decrypt);
     lab_free(lab);
     free(posting);
+}
+
+int posting_setup(void **state)
+{
+    *state = posting_start(NULL);
+    return 0;
+}
+
+int posting_teardown(void **state)
+{
+    posting_stop(*state);
+    return 0;
 }
 
 struct lab_cert posting_device(struct posting *posting)

@@ -40,6 +40,9 @@ void posting_make_keys(struct posting *posting);
 /* Another x of which there is no point on P-256. */
 void posting_leave_curve(struct posting *posting, uint8_t point[33]);
 void posting_stop(struct posting *posting);
+/* For cmocka: the server of no configuration. */
+int posting_setup(void **state);
+int posting_teardown(void **state);
 struct lab_cert posting_device(struct posting *posting); /* a new enrollment certificate */
 
 /* What a request differs in from a good one. */

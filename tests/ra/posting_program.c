@@ -3,19 +3,13 @@
  */
 #include "tests/ra/posting.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <openssl/pem.h>
 
 static FILE *create(const struct lab *lab, const char *name)

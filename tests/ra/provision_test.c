@@ -4,28 +4,9 @@
  */
 #include "tests/ra/posting.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 #include <openssl/sha.h>
 
 #define APP_URL "/download/application-certificate"
-
-static int setup(void **state)
-{
-    *state = posting_start(NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    posting_stop(*state);
-    return 0;
-}
 
 static bool look(void *arg, const struct ra_request *request)
 {
@@ -457,25 +438,25 @@ static void keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(application, setup, teardown),
-        cmocka_unit_test_setup_teardown(butterfly, setup, teardown),
-        cmocka_unit_test_setup_teardown(old_certificate, setup, teardown),
-        cmocka_unit_test_setup_teardown(retrieve, setup, teardown),
-        cmocka_unit_test_setup_teardown(not_encrypted, setup, teardown),
-        cmocka_unit_test_setup_teardown(not_for_us, setup, teardown),
-        cmocka_unit_test_setup_teardown(altered, setup, teardown),
-        cmocka_unit_test_setup_teardown(other_signature, setup, teardown),
-        cmocka_unit_test_setup_teardown(other_certificates, setup, teardown),
-        cmocka_unit_test_setup_teardown(blacklist, setup, teardown),
-        cmocka_unit_test_setup_teardown(eca, setup, teardown),
-        cmocka_unit_test_setup_teardown(time_stamp, setup, teardown),
-        cmocka_unit_test_setup_teardown(other_pdu, setup, teardown),
-        cmocka_unit_test_setup_teardown(off_curve, setup, teardown),
-        cmocka_unit_test_setup_teardown(start_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(application, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(butterfly, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(old_certificate, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(retrieve, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(not_encrypted, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(not_for_us, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(altered, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(other_signature, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(other_certificates, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(blacklist, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(eca, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(time_stamp, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(other_pdu, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(off_curve, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(start_time, posting_setup, posting_teardown),
         cmocka_unit_test(permission),
-        cmocka_unit_test_setup_teardown(replay, setup, teardown),
-        cmocka_unit_test_setup_teardown(too_many, setup, teardown),
-        cmocka_unit_test_setup_teardown(keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(replay, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(too_many, posting_setup, posting_teardown),
+        cmocka_unit_test_setup_teardown(keys, posting_setup, posting_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

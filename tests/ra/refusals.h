@@ -7,14 +7,6 @@
 
 #include "tests/ra/posting.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #define WRONG SCMS_RA_WRONG_PARAMETERS
 #define FAILED SCMS_RA_AUTHENTICATION_FAILED
 #define BAD_SIGNATURE SCMS_RA_INVALID_SIGNATURE

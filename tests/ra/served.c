@@ -4,17 +4,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <openssl/err.h>
 
 void served_log_add(struct served *served, const char *line)
@@ -105,6 +99,41 @@ void served_stop(struct served *served)
     SSL_CTX_free(served->client);
     pthread_mutex_destroy(&served->lock);
     free(served);
+}
+
+struct served *served_chained(struct ra_server_config config, size_t size)
+{
+    struct lab *lab = lab_new();
+    char chain[200];
+
+    lab_file(lab, NAME, &lab->device, size);
+    lab_file(lab, "chain.oer", NULL, 10);
+    snprintf(chain, sizeof chain, "%s/chain.oer", lab->downloads);
+    config.chain_file = chain;
+    return served_start(lab, &config);
+}
+
+void served_end(struct served *served)
+{
+    struct lab *lab = served->lab;
+
+    served_stop(served);
+    lab_free(lab);
+}
+
+int served_setup(void **state)
+{
+    struct lab *lab = lab_new();
+
+    lab_file(lab, NAME, &lab->device, SIZE);
+    *state = served_start(lab, NULL);
+    return 0;
+}
+
+int served_teardown(void **state)
+{
+    served_end(*state);
+    return 0;
 }
 
 static bool has_line(struct served *served, const char *text)

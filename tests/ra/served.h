@@ -8,6 +8,10 @@
 
 #include <pthread.h>
 
+#define APPLICATION "/download/application-certificate"
+#define CHAIN "/download/local-certificate-chain"
+#define SIZE 10000 /* octets of NAME, by served_setup() */
+
 struct served {
     struct lab *lab;
     SSL_CTX *tls, *client;
@@ -29,6 +33,12 @@ void served_client(struct served *served);
 /* Waits until the server has ended, which must not take longer than seconds. */
 void served_wait(struct served *served, unsigned seconds);
 void served_stop(struct served *served); /* and frees; the lab stays */
+/* With a lab of its own, where NAME is a file of the device's of size octets, the chain of ten. */
+struct served *served_chained(struct ra_server_config config, size_t size);
+void served_end(struct served *served); /* stops, and frees the lab too */
+/* For cmocka: the server of no configuration, with NAME alone. */
+int served_setup(void **state);
+int served_teardown(void **state);
 /* Whether a line with all of text comes within two seconds. */
 bool served_logged(struct served *served, const char *text);
 void assert_logged(struct served *served, const char *text);

@@ -5,18 +5,9 @@
  */
 #include "tests/ra/store_lab.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define PER_ROUND 100000U /* numbers of requests that belong to one round */
 

@@ -5,6 +5,14 @@
 #ifndef DOT2HSM_TESTS_RA_STORE_LAB_H
 #define DOT2HSM_TESTS_RA_STORE_LAB_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
 #include "protocol/ra/ra.h"
 
 struct store_lab {

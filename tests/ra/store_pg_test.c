@@ -5,15 +5,7 @@
 #include "protocol/ra/store_pg.h"
 #include "tests/ra/store_lab.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static const uint8_t hash[48] = {1, 2, 3};
 

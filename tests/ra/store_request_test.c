@@ -1,17 +1,9 @@
 /*
- * store_request_test.c: accepted requests, their limits and the ECA whitelist, over each back end.
+ * store_request_test.c: accepted requests and their limits, over each back end.
  */
 #include "tests/ra/store_lab.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 static const struct ra_request_limits limits = {
     .retention = 1000, .max_requests = 5, .window = 3600, .one_application = true};
@@ -363,49 +355,6 @@ static void finishing(void **state)
                      RA_STORE_NOT_FOUND);
 }
 
-struct ecas {
-    uint8_t ids[4][8];
-    char comments[4][32];
-    size_t count, stop_after;
-};
-
-static bool see_eca(void *arg, const uint8_t hashedid8[8], const char *comment)
-{
-    struct ecas *ecas = arg;
-
-    memcpy(ecas->ids[ecas->count], hashedid8, 8);
-    snprintf(ecas->comments[ecas->count], sizeof ecas->comments[0], "%s", comment);
-    return ++ecas->count != ecas->stop_after;
-}
-
-static void eca_whitelist(void **state)
-{
-    static const uint8_t a[8] = {9, 1}, b[8] = {2}, c[8] = {3};
-    struct ecas ecas = {0};
-
-    (void)state;
-    assert_int_equal(ra_eca_check(store_lab.store, a), RA_STORE_OK); /* empty: all */
-    assert_int_equal(ra_eca_add(store_lab.store, a, "first"), RA_STORE_OK);
-    assert_int_equal(ra_eca_add(store_lab.store, a, "again"), RA_STORE_EXISTS);
-    assert_int_equal(ra_eca_add(store_lab.store, b, ""), RA_STORE_OK);
-    assert_int_equal(ra_eca_check(store_lab.store, a), RA_STORE_OK);
-    assert_int_equal(ra_eca_check(store_lab.store, b), RA_STORE_OK);
-    assert_int_equal(ra_eca_check(store_lab.store, c), RA_STORE_NOT_FOUND);
-    assert_int_equal(ra_eca_each(store_lab.store, see_eca, &ecas), RA_STORE_OK);
-    assert_int_equal(ecas.count, 2);
-    assert_memory_equal(ecas.ids[0], a, 8);
-    assert_string_equal(ecas.comments[0], "first");
-    ecas.count = 0;
-    ecas.stop_after = 1;
-    assert_int_equal(ra_eca_each(store_lab.store, see_eca, &ecas), RA_STORE_OK);
-    assert_int_equal(ecas.count, 1);
-    assert_int_equal(ra_eca_remove(store_lab.store, c), RA_STORE_NOT_FOUND);
-    assert_int_equal(ra_eca_remove(store_lab.store, a), RA_STORE_OK);
-    assert_int_equal(ra_eca_check(store_lab.store, a), RA_STORE_NOT_FOUND);
-    assert_int_equal(ra_eca_remove(store_lab.store, b), RA_STORE_OK);
-    assert_int_equal(ra_eca_check(store_lab.store, a), RA_STORE_OK);
-}
-
 struct worker {
     ra_store *store;
     unsigned accepted, failed;
@@ -431,7 +380,6 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Twelve threads over two open stores, which is more than there are connections. */
 static void counting(void **state)
 {
     const struct ra_request_limits few = {.retention = 1000};
@@ -478,6 +426,7 @@ static void counting(void **state)
     assert_int_equal(ra_store_errors(store_lab.store), 0);
 }
 
+/* Twelve threads over two open stores, which is more than there are connections. */
 static void threads(void **state)
 {
     ra_store *second = store_lab_second(&store_lab);
@@ -512,7 +461,6 @@ int main(void)
         STORE_LAB_TEST(arguments),
         STORE_LAB_TEST(each),
         STORE_LAB_TEST(finishing),
-        STORE_LAB_TEST(eca_whitelist),
         STORE_LAB_TEST(counting),
         STORE_LAB_TEST(threads),
     };

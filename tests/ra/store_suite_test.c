@@ -1,17 +1,10 @@
 /*
- * store_suite_test.c: the blacklist and who may have which file, over each back end.
+ * store_suite_test.c: the blacklist, who may have which file, and the ECA whitelist, over each back
+ * end.
  */
 #include "tests/ra/store_lab.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 /* The entry of a kind for a whole hash: its tail. */
 static struct ra_blacklist_entry entry_of(const uint8_t *hash, size_t size,
@@ -218,6 +211,49 @@ static void file_arguments(void **state)
     assert_int_equal(check_file(f, "x'); DROP TABLE files; --", hashes, 32, 1), RA_STORE_OK);
 }
 
+struct ecas {
+    uint8_t ids[4][8];
+    char comments[4][32];
+    size_t count, stop_after;
+};
+
+static bool see_eca(void *arg, const uint8_t hashedid8[8], const char *comment)
+{
+    struct ecas *ecas = arg;
+
+    memcpy(ecas->ids[ecas->count], hashedid8, 8);
+    snprintf(ecas->comments[ecas->count], sizeof ecas->comments[0], "%s", comment);
+    return ++ecas->count != ecas->stop_after;
+}
+
+static void eca_whitelist(void **state)
+{
+    static const uint8_t a[8] = {9, 1}, b[8] = {2}, c[8] = {3};
+    struct ecas ecas = {0};
+
+    (void)state;
+    assert_int_equal(ra_eca_check(store_lab.store, a), RA_STORE_OK); /* empty: all */
+    assert_int_equal(ra_eca_add(store_lab.store, a, "first"), RA_STORE_OK);
+    assert_int_equal(ra_eca_add(store_lab.store, a, "again"), RA_STORE_EXISTS);
+    assert_int_equal(ra_eca_add(store_lab.store, b, ""), RA_STORE_OK);
+    assert_int_equal(ra_eca_check(store_lab.store, a), RA_STORE_OK);
+    assert_int_equal(ra_eca_check(store_lab.store, b), RA_STORE_OK);
+    assert_int_equal(ra_eca_check(store_lab.store, c), RA_STORE_NOT_FOUND);
+    assert_int_equal(ra_eca_each(store_lab.store, see_eca, &ecas), RA_STORE_OK);
+    assert_int_equal(ecas.count, 2);
+    assert_memory_equal(ecas.ids[0], a, 8);
+    assert_string_equal(ecas.comments[0], "first");
+    ecas.count = 0;
+    ecas.stop_after = 1;
+    assert_int_equal(ra_eca_each(store_lab.store, see_eca, &ecas), RA_STORE_OK);
+    assert_int_equal(ecas.count, 1);
+    assert_int_equal(ra_eca_remove(store_lab.store, c), RA_STORE_NOT_FOUND);
+    assert_int_equal(ra_eca_remove(store_lab.store, a), RA_STORE_OK);
+    assert_int_equal(ra_eca_check(store_lab.store, a), RA_STORE_NOT_FOUND);
+    assert_int_equal(ra_eca_remove(store_lab.store, b), RA_STORE_OK);
+    assert_int_equal(ra_eca_check(store_lab.store, a), RA_STORE_OK);
+}
+
 /* What one has written, another that has the file open sees at once; and it is there later. */
 static void two_programs_and_reopening(void **state)
 {
@@ -376,6 +412,7 @@ int main(void)
         STORE_LAB_TEST(file_arguments),
         STORE_LAB_TEST(one_question),
         STORE_LAB_TEST(no_question),
+        STORE_LAB_TEST(eca_whitelist),
         STORE_LAB_TEST(two_programs_and_reopening),
         STORE_LAB_TEST(threads),
     };
