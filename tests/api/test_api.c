@@ -3,8 +3,6 @@
 #include "tests/dot2/fixture.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <dot2hsm/spdu.h>
 

@@ -5,9 +5,6 @@
 #include "tests/apps/lab_scene.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "protocol/ee/ee.h"

@@ -1,12 +1,6 @@
 /* fixture.c: see fixture.h. */
 #include "tests/dot2/fixture.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <openssl/err.h>
-
 static void need(bool ok, const char *what)
 {
     if (ok)
@@ -68,6 +62,17 @@ EVP_PKEY *fixture_key(const struct fixture *fixture, enum dot2_curve curve)
 
     need(key != NULL, "EC key");
     return key;
+}
+
+const Signature_t *fixture_signature(const struct fixture *f, const uint8_t *octets, size_t size)
+{
+    uint8_t *kept = coer_arena_alloc(f->arena, size);
+    void *value = NULL;
+
+    assert_non_null(kept);
+    memcpy(kept, octets, size);
+    assert_int_equal(coer_decode(f->arena, &asn_DEF_Signature, kept, size, &value, NULL), COER_OK);
+    return value;
 }
 
 size_t fixture_hex(const char *hex, uint8_t *out, size_t capacity)
@@ -325,4 +330,33 @@ void pki_close(struct pki *pki)
     EVP_PKEY_free(pki->eca_key);
     EVP_PKEY_free(pki->rse_key);
     EVP_PKEY_free(pki->implicit_key);
+}
+
+const struct dot2_check pki_enrollment = {DOT2_PURPOSE_ENROLLMENT, FIXTURE_NOW, false};
+const struct dot2_check pki_any = {DOT2_PURPOSE_ANY, FIXTURE_NOW, false};
+const struct dot2_check pki_signature_only = {DOT2_PURPOSE_ENROLLMENT, 0, true};
+
+void pki_expect(dot2_trust *trust, dot2_cert *cert, const struct dot2_check *check,
+                enum dot2_status status)
+{
+    struct dot2_error error = {0};
+    struct dot2_chain chain;
+    enum dot2_status got = DOT2_OK;
+
+    memset(&chain, 0xff, sizeof(chain));
+    got = dot2_chain_verify(trust, cert, check, &chain, &error);
+    if (got != status)
+        fail_msg("%s instead of %s: %s: %s", dot2_status_name(got), dot2_status_name(status),
+                 error.field, error.detail);
+    if (status == DOT2_OK) {
+        assert_non_null(chain.key);
+        assert_true(chain.depth > 0);
+    } else {
+        assert_int_equal(error.status, status);
+        assert_true(error.detail[0] != '\0');
+        assert_null(chain.key);
+        assert_int_equal(chain.depth, 0);
+    }
+    dot2_chain_clear(&chain);
+    assert_int_equal(ERR_peek_error(), 0);
 }

@@ -6,8 +6,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
+#include <openssl/err.h>
 #include <openssl/provider.h>
 
 #include "asn1/types.h"
@@ -28,6 +32,9 @@ int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
 EVP_PKEY *fixture_key(const struct fixture *fixture, enum dot2_curve curve);
+/* The COER of a Signature, decoded; in memory of the fixture. */
+const Signature_t *fixture_signature(const struct fixture *fixture, const uint8_t *octets,
+                                     size_t size);
 /* Octets of a hex text; returns their number. */
 size_t fixture_hex(const char *hex, uint8_t *out, size_t capacity);
 
@@ -74,6 +81,10 @@ struct pki {
 };
 void pki_open(const struct fixture *fixture, enum dot2_curve curve, struct pki *pki);
 void pki_close(struct pki *pki);
+extern const struct dot2_check pki_enrollment, pki_any, pki_signature_only; /* at FIXTURE_NOW */
+/* Verifies the chain of cert, which must have this status. */
+void pki_expect(dot2_trust *trust, dot2_cert *cert, const struct dot2_check *check,
+                enum dot2_status status);
 ToBeSignedCertificate_t *pki_ca_body(const struct fixture *fixture, const char *name,
                                      unsigned hours);
 ToBeSignedCertificate_t *pki_rse_body(const struct fixture *fixture, const char *name);

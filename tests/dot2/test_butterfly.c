@@ -1,10 +1,6 @@
 /* test_butterfly.c: butterfly key expansion against figures of OpenSCMS. */
 #include "tests/dot2/fixture.h"
 
-#include <string.h>
-
-#include <openssl/err.h>
-
 static struct fixture f;
 
 static int set_up(void **state)

@@ -4,11 +4,7 @@
  */
 #include "tests/dot2/fixture.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/store.h>
 
 #include "protocol/dot2/asn1_key.h"

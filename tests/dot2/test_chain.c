@@ -2,40 +2,6 @@
 #include "tests/dot2/fixture.h"
 
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <openssl/err.h>
-
-static const struct dot2_check enrollment = {DOT2_PURPOSE_ENROLLMENT, FIXTURE_NOW, false};
-static const struct dot2_check any = {DOT2_PURPOSE_ANY, FIXTURE_NOW, false};
-static const struct dot2_check signature_only = {DOT2_PURPOSE_ENROLLMENT, 0, true};
-
-static void expect(dot2_trust *trust, dot2_cert *cert, const struct dot2_check *check,
-                   enum dot2_status status)
-{
-    struct dot2_error error = {0};
-    struct dot2_chain chain;
-    enum dot2_status got = DOT2_OK;
-
-    memset(&chain, 0xff, sizeof(chain));
-    got = dot2_chain_verify(trust, cert, check, &chain, &error);
-    if (got != status)
-        fail_msg("%s instead of %s: %s: %s", dot2_status_name(got), dot2_status_name(status),
-                 error.field, error.detail);
-    if (status == DOT2_OK) {
-        assert_non_null(chain.key);
-        assert_true(chain.depth > 0);
-    } else {
-        assert_int_equal(error.status, status);
-        assert_true(error.detail[0] != '\0');
-        assert_null(chain.key);
-        assert_int_equal(chain.depth, 0);
-    }
-    dot2_chain_clear(&chain);
-    assert_int_equal(ERR_peek_error(), 0);
-}
 
 static void a_good_chain(void **state)
 {
@@ -49,7 +15,7 @@ static void a_good_chain(void **state)
 
         pki_open(f, curves[i], &pki);
         for (int again = 0; again < 2; again++) { /* computed, then from the cache */
-            assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &enrollment, &chain, NULL),
+            assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &pki_enrollment, &chain, NULL),
                              DOT2_OK);
             assert_int_equal(chain.depth, 4);
             assert_ptr_equal(chain.certs[0], pki.rse);
@@ -62,17 +28,18 @@ static void a_good_chain(void **state)
             dot2_chain_clear(&chain);
         }
         if (pki.implicit != NULL) {
-            assert_int_equal(dot2_chain_verify(pki.trust, pki.implicit, &enrollment, &chain, NULL),
-                             DOT2_OK);
+            assert_int_equal(
+                dot2_chain_verify(pki.trust, pki.implicit, &pki_enrollment, &chain, NULL), DOT2_OK);
             assert_int_equal(EVP_PKEY_eq(chain.key, pki.implicit_key), 1);
             dot2_chain_clear(&chain);
-            expect(pki.trust, pki.implicit, &enrollment, DOT2_OK);
+            pki_expect(pki.trust, pki.implicit, &pki_enrollment, DOT2_OK);
         }
-        expect(pki.trust, pki.eca, &any, DOT2_OK);
-        expect(pki.trust, pki.root, &any, DOT2_OK);
-        expect(pki.trust, pki.root, &enrollment, DOT2_E_PERMISSION);
-        expect(pki.trust, pki.eca, &enrollment, DOT2_E_PERMISSION);
-        assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &enrollment, NULL, NULL), DOT2_OK);
+        pki_expect(pki.trust, pki.eca, &pki_any, DOT2_OK);
+        pki_expect(pki.trust, pki.root, &pki_any, DOT2_OK);
+        pki_expect(pki.trust, pki.root, &pki_enrollment, DOT2_E_PERMISSION);
+        pki_expect(pki.trust, pki.eca, &pki_enrollment, DOT2_E_PERMISSION);
+        assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &pki_enrollment, NULL, NULL),
+                         DOT2_OK);
         pki_close(&pki);
     }
 }
@@ -86,17 +53,17 @@ static void trust_is_needed(void **state)
 
     pki_open(f, DOT2_CURVE_P256, &pki);
     pki_open(f, DOT2_CURVE_P256, &other);
-    expect(other.trust, pki.rse, &enrollment, DOT2_E_ISSUER_UNKNOWN);
-    expect(other.trust, pki.root, &any, DOT2_E_ISSUER_UNKNOWN);
+    pki_expect(other.trust, pki.rse, &pki_enrollment, DOT2_E_ISSUER_UNKNOWN);
+    pki_expect(other.trust, pki.root, &pki_any, DOT2_E_ISSUER_UNKNOWN);
 
     assert_int_equal(dot2_trust_new(f->crypto, NULL, &trust), DOT2_OK);
-    expect(trust, pki.rse, &enrollment, DOT2_E_ISSUER_UNKNOWN);
+    pki_expect(trust, pki.rse, &pki_enrollment, DOT2_E_ISSUER_UNKNOWN);
     assert_int_equal(dot2_trust_add(trust, pki.eca), DOT2_OK);
     assert_int_equal(dot2_trust_add(trust, pki.ica), DOT2_OK);
     assert_int_equal(dot2_trust_add(trust, pki.root), DOT2_OK); /* known, but no anchor */
-    expect(trust, pki.rse, &enrollment, DOT2_E_ISSUER_UNKNOWN);
+    pki_expect(trust, pki.rse, &pki_enrollment, DOT2_E_ISSUER_UNKNOWN);
     assert_int_equal(dot2_trust_add_anchor(trust, pki.root), DOT2_OK);
-    expect(trust, pki.rse, &enrollment, DOT2_OK);
+    pki_expect(trust, pki.rse, &pki_enrollment, DOT2_OK);
     found = dot2_trust_find(trust, dot2_cert_hashedid8(pki.ica));
     assert_ptr_equal(found, pki.ica);
     dot2_cert_free(found);
@@ -108,8 +75,8 @@ static void trust_is_needed(void **state)
     assert_int_equal(dot2_trust_add_anchor(trust, pki.implicit), DOT2_E_TYPE);
     assert_int_equal(dot2_trust_add_anchor(trust, pki.eca), DOT2_OK);
     assert_int_equal(dot2_trust_add_anchor(trust, pki.eca), DOT2_OK);
-    expect(trust, pki.rse, &enrollment, DOT2_OK);
-    expect(trust, pki.implicit, &enrollment, DOT2_OK);
+    pki_expect(trust, pki.rse, &pki_enrollment, DOT2_OK);
+    pki_expect(trust, pki.implicit, &pki_enrollment, DOT2_OK);
     dot2_trust_free(trust);
     pki_close(&pki);
     pki_close(&other);
@@ -124,8 +91,8 @@ static void a_signature_of_somebody_else(void **state)
     pki_open(f, DOT2_CURVE_P256, &pki);
     /* Names the ECA, signed with the ICA's key. */
     cert = fixture_explicit(f, pki_rse_body(f, "x"), pki.rse_key, pki.eca, pki.ica_key);
-    expect(pki.trust, cert, &enrollment, DOT2_E_ISSUER_SIGNATURE);
-    expect(pki.trust, cert, &signature_only, DOT2_E_ISSUER_SIGNATURE);
+    pki_expect(pki.trust, cert, &pki_enrollment, DOT2_E_ISSUER_SIGNATURE);
+    pki_expect(pki.trust, cert, &pki_signature_only, DOT2_E_ISSUER_SIGNATURE);
     dot2_cert_free(cert);
     pki_close(&pki);
 }
@@ -137,7 +104,7 @@ static void every_flipped_bit(void **state)
     struct pki pki;
 
     pki_open(f, DOT2_CURVE_P256, &pki);
-    expect(pki.trust, pki.rse, &enrollment, DOT2_OK);
+    pki_expect(pki.trust, pki.rse, &pki_enrollment, DOT2_OK);
     for (int implicit = 0; implicit < 2; implicit++) {
         dot2_cert *original = implicit ? pki.implicit : pki.rse;
         size_t size = 0;
@@ -152,7 +119,7 @@ static void every_flipped_bit(void **state)
             memcpy(changed, octets, size);
             changed[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
             if (dot2_cert_new(f->crypto, changed, size, &cert, NULL) == DOT2_OK &&
-                dot2_chain_verify(pki.trust, cert, &enrollment, &chain, NULL) == DOT2_OK) {
+                dot2_chain_verify(pki.trust, cert, &pki_enrollment, &chain, NULL) == DOT2_OK) {
                 size_t n = 0;
 
                 /* An implicit certificate is proven by what is signed under it: another key. Of an
@@ -174,7 +141,7 @@ static void validity_of_all_of_the_chain(void **state)
 {
     const struct fixture *f = *state;
     const uint32_t end = FIXTURE_START + 10000 * 3600;
-    struct dot2_check check = enrollment;
+    struct dot2_check check = pki_enrollment;
     struct pki pki;
 
     pki_open(f, DOT2_CURVE_P256, &pki);
@@ -193,12 +160,12 @@ static void validity_of_all_of_the_chain(void **state)
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
             check.time = cases[i].time;
-            expect(pki.trust, pki.rse, &check, cases[i].status);
-            expect(pki.trust, pki.implicit, &check, cases[i].status);
+            pki_expect(pki.trust, pki.rse, &check, cases[i].status);
+            pki_expect(pki.trust, pki.implicit, &check, cases[i].status);
         }
     }
     check.time = 0;
-    expect(pki.trust, pki.rse, &signature_only, DOT2_OK);
+    pki_expect(pki.trust, pki.rse, &pki_signature_only, DOT2_OK);
     pki_close(&pki);
 }
 
@@ -207,7 +174,7 @@ static void an_expired_issuer(void **state)
 {
     const struct fixture *f = *state;
     ToBeSignedCertificate_t *body = NULL;
-    struct dot2_check check = enrollment;
+    struct dot2_check check = pki_enrollment;
     struct pki pki;
     dot2_cert *short_ca = NULL, *cert = NULL;
 
@@ -218,9 +185,9 @@ static void an_expired_issuer(void **state)
     assert_int_equal(dot2_trust_add(pki.trust, short_ca), DOT2_OK);
     cert = fixture_explicit(f, pki_rse_body(f, "x"), pki.rse_key, short_ca, pki.eca_key);
     check.time = FIXTURE_START + 50 * 3600;
-    expect(pki.trust, cert, &check, DOT2_E_VALIDITY_NESTING);
+    pki_expect(pki.trust, cert, &check, DOT2_E_VALIDITY_NESTING);
     check.time = FIXTURE_START + 101 * 3600;
-    expect(pki.trust, cert, &check, DOT2_E_EXPIRED);
+    pki_expect(pki.trust, cert, &check, DOT2_E_EXPIRED);
     dot2_cert_free(cert);
     /* Starts before its issuer. */
     body = pki_rse_body(f, "early");
@@ -228,7 +195,7 @@ static void an_expired_issuer(void **state)
     body->validityPeriod.duration.choice.hours = 10;
     cert = fixture_explicit(f, body, pki.rse_key, short_ca, pki.eca_key);
     check.time = FIXTURE_START + 3600;
-    expect(pki.trust, cert, &check, DOT2_E_VALIDITY_NESTING);
+    pki_expect(pki.trust, cert, &check, DOT2_E_VALIDITY_NESTING);
     dot2_cert_free(cert);
     dot2_cert_free(short_ca);
     pki_close(&pki);
@@ -248,16 +215,16 @@ static void the_purpose_of_enrollment(void **state)
     body = pki_rse_body(f, "also an application");
     fixture_app(f, body, 0x20, NULL, NULL);
     cert = fixture_explicit(f, body, pki.rse_key, ca, pki.eca_key);
-    expect(pki.trust, cert, &enrollment, DOT2_E_PERMISSION);
-    expect(pki.trust, cert, &any, DOT2_OK);
+    pki_expect(pki.trust, cert, &pki_enrollment, DOT2_E_PERMISSION);
+    pki_expect(pki.trust, cert, &pki_any, DOT2_OK);
     /* What was cached for another purpose does not count. */
-    expect(pki.trust, cert, &enrollment, DOT2_E_PERMISSION);
+    pki_expect(pki.trust, cert, &pki_enrollment, DOT2_E_PERMISSION);
     dot2_cert_free(cert);
     body = fixture_body(f, "an application", FIXTURE_START, 1000);
     fixture_app(f, body, 0x20, NULL, NULL);
     cert = fixture_explicit(f, body, pki.rse_key, ca, pki.eca_key);
-    expect(pki.trust, cert, &enrollment, DOT2_E_PERMISSION);
-    expect(pki.trust, cert, &any, DOT2_OK);
+    pki_expect(pki.trust, cert, &pki_enrollment, DOT2_E_PERMISSION);
+    pki_expect(pki.trust, cert, &pki_any, DOT2_OK);
     dot2_cert_free(cert);
     dot2_cert_free(ca);
     pki_close(&pki);
@@ -292,7 +259,7 @@ static void assurance_within_the_issuers(void **state)
         cert = fixture_explicit(f, body, pki.rse_key, root, pki.root_key);
         assert_int_equal(dot2_trust_new(f->crypto, NULL, &trust), DOT2_OK);
         assert_int_equal(dot2_trust_add_anchor(trust, root), DOT2_OK);
-        expect(trust, cert, &enrollment, cases[i].ok ? DOT2_OK : DOT2_E_ASSURANCE);
+        pki_expect(trust, cert, &pki_enrollment, cases[i].ok ? DOT2_OK : DOT2_E_ASSURANCE);
         dot2_trust_free(trust);
         dot2_cert_free(cert);
         dot2_cert_free(root);
@@ -322,9 +289,9 @@ static void depth(void **state)
                 assert_int_equal(dot2_trust_add(trust, certs[i]), DOT2_OK);
             /* From the anchor, so that what is above is in the cache; and all at once. */
             for (unsigned i = 0; i < 18 && forwards; i++)
-                expect(trust, certs[i], &any, i < allowed ? DOT2_OK : DOT2_E_DEPTH);
-            expect(trust, certs[allowed], &any, DOT2_E_DEPTH);
-            expect(trust, certs[allowed - 1], &any, DOT2_OK);
+                pki_expect(trust, certs[i], &pki_any, i < allowed ? DOT2_OK : DOT2_E_DEPTH);
+            pki_expect(trust, certs[allowed], &pki_any, DOT2_E_DEPTH);
+            pki_expect(trust, certs[allowed - 1], &pki_any, DOT2_OK);
             dot2_trust_free(trust);
         }
     }
@@ -355,7 +322,7 @@ static void the_hash_of_the_issuers_name(void **state)
     octets[4] = 8;
     memcpy(octets + 5, original + 4, size - 4);
     assert_int_equal(dot2_cert_new(f->crypto, octets, size + 1, &cert, NULL), DOT2_OK);
-    expect(pki.trust, cert, &enrollment, DOT2_E_ISSUER_UNKNOWN);
+    pki_expect(pki.trust, cert, &pki_enrollment, DOT2_E_ISSUER_UNKNOWN);
     dot2_cert_free(cert);
     pki_close(&pki);
 }
@@ -382,7 +349,7 @@ static void two_issuers_of_one_hashedid8(void **state)
         assert_int_equal(dot2_trust_add(trust, pki.ica), DOT2_OK);
         assert_int_equal(dot2_trust_add(trust, order == 0 ? twin : pki.eca), DOT2_OK);
         assert_int_equal(dot2_trust_add(trust, order == 0 ? pki.eca : twin), DOT2_OK);
-        expect(trust, pki.rse, &enrollment, DOT2_OK);
+        pki_expect(trust, pki.rse, &pki_enrollment, DOT2_OK);
         dot2_trust_free(trust);
         dot2_cert_free(twin);
         pki_close(&pki);
@@ -408,10 +375,10 @@ static void mixed_curves(void **state)
     assert_int_equal(dot2_trust_add(trust, ca), DOT2_OK);
     cert = fixture_explicit(f, pki_ca_body(f, "x", 1000), bp384, ca, p256);
     assert_int_equal(dot2_cert_asn1(cert)->issuer.present, IssuerIdentifier_PR_sha256AndDigest);
-    expect(trust, cert, &any, DOT2_OK);
+    pki_expect(trust, cert, &pki_any, DOT2_OK);
     dot2_cert_free(cert);
     cert = fixture_implicit(f, pki_ca_body(f, "implicit CA", 1000), ca, p256, &key);
-    assert_int_equal(dot2_chain_verify(trust, cert, &any, &chain, NULL), DOT2_OK);
+    assert_int_equal(dot2_chain_verify(trust, cert, &pki_any, &chain, NULL), DOT2_OK);
     assert_int_equal(EVP_PKEY_eq(chain.key, key), 1);
     dot2_chain_clear(&chain);
     /* An implicit CA issues implicit certificates only. */
@@ -423,7 +390,7 @@ static void mixed_curves(void **state)
 
         fixture_app(f, body, 0x20, NULL, NULL);
         end = fixture_implicit(f, body, cert, key, &end_key);
-        assert_int_equal(dot2_chain_verify(trust, end, &any, &chain, NULL), DOT2_OK);
+        assert_int_equal(dot2_chain_verify(trust, end, &pki_any, &chain, NULL), DOT2_OK);
         assert_int_equal(EVP_PKEY_eq(chain.key, end_key), 1);
         dot2_chain_clear(&chain);
         dot2_cert_free(end);
@@ -431,7 +398,7 @@ static void mixed_curves(void **state)
         body = fixture_body(f, "end", FIXTURE_START, 900);
         fixture_app(f, body, 0x20, NULL, NULL);
         end = fixture_explicit(f, body, p256, cert, key);
-        expect(trust, end, &any, DOT2_E_TYPE);
+        pki_expect(trust, end, &pki_any, DOT2_E_TYPE);
         dot2_cert_free(end);
     }
     dot2_cert_free(cert);
@@ -441,295 +408,6 @@ static void mixed_curves(void **state)
     EVP_PKEY_free(p256);
     EVP_PKEY_free(bp384);
     EVP_PKEY_free(key);
-}
-
-/* ---- the cache ---- */
-
-static size_t cached(const dot2_trust *trust)
-{
-    struct dot2_cache_counts counts;
-
-    dot2_trust_cache_counts(trust, &counts);
-    return counts.entries;
-}
-
-static void the_cache_is_bounded_and_ends(void **state)
-{
-    const struct fixture *f = *state;
-    struct dot2_trust_limits limits = {.cache_entries = 10};
-    struct dot2_check check = enrollment;
-    struct pki pki;
-    dot2_trust *trust = NULL;
-    dot2_cert *cert = NULL;
-
-    pki_open(f, DOT2_CURVE_P256, &pki);
-    assert_int_equal(dot2_trust_new(f->crypto, &limits, &trust), DOT2_OK);
-    assert_int_equal(dot2_trust_add_anchor(trust, pki.root), DOT2_OK);
-    assert_int_equal(dot2_trust_add(trust, pki.ica), DOT2_OK);
-    assert_int_equal(dot2_trust_add(trust, pki.eca), DOT2_OK);
-    for (int i = 0; i < 40; i++) {
-        EVP_PKEY *key = NULL;
-
-        cert = fixture_implicit(f, pki_rse_body(f, ""), pki.eca, pki.eca_key, &key);
-        expect(trust, cert, &enrollment, DOT2_OK);
-        assert_true(cached(trust) <= 10);
-        dot2_cert_free(cert);
-        EVP_PKEY_free(key);
-    }
-    assert_int_equal(cached(trust), 10);
-    /* The CAs above are used each time, so they are still there. */
-    {
-        uint8_t key[DOT2_CACHE_KEY] = {0};
-        struct dot2_verdict *verdict = NULL;
-
-        memcpy(key, pki.eca->received_hash, 32);
-        verdict = dot2_cache_find(dot2_trust_cache(trust), key, FIXTURE_NOW);
-        assert_non_null(verdict);
-        dot2_verdict_free(verdict);
-    }
-    /* An entry goes with the end of its validity; refusals are not kept. */
-    expect(trust, pki.rse, &enrollment, DOT2_OK);
-    assert_int_equal(cached(trust), 10);
-    check.time = dot2_cert_end(pki.rse) + 1;
-    expect(trust, pki.rse, &check, DOT2_E_EXPIRED);
-    expect(trust, pki.rse, &enrollment, DOT2_OK);
-    dot2_trust_free(trust);
-    pki_close(&pki);
-}
-
-static void a_refusal_is_not_kept(void **state)
-{
-    const struct fixture *f = *state;
-    struct dot2_cache_counts counts;
-    struct pki pki;
-    dot2_cert *cert = NULL;
-    size_t before = 0;
-
-    pki_open(f, DOT2_CURVE_P256, &pki);
-    expect(pki.trust, pki.rse, &enrollment, DOT2_OK);
-    before = cached(pki.trust);
-    dot2_trust_cache_counts(pki.trust, &counts);
-    assert_int_equal(counts.hits, 0);
-    assert_int_equal(counts.misses, 3); /* the device, ECA and ICA; the anchor is not looked up */
-    expect(pki.trust, pki.rse, &enrollment, DOT2_OK);
-    dot2_trust_cache_counts(pki.trust, &counts);
-    assert_int_equal(counts.hits, 1);
-    assert_int_equal(counts.misses, 3);
-    cert = fixture_explicit(f, pki_rse_body(f, "x"), pki.rse_key, pki.eca, pki.ica_key);
-    expect(pki.trust, cert, &enrollment, DOT2_E_ISSUER_SIGNATURE);
-    expect(pki.trust, cert, &enrollment, DOT2_E_ISSUER_SIGNATURE);
-    assert_int_equal(cached(pki.trust), before);
-    dot2_cert_free(cert);
-    /* What was verified without rules does not pass with them. */
-    {
-        ToBeSignedCertificate_t *body = pki_rse_body(f, "x");
-
-        body->validityPeriod.duration.choice.hours = 60000;
-        cert = fixture_explicit(f, body, pki.rse_key, pki.eca, pki.eca_key);
-        expect(pki.trust, cert, &signature_only, DOT2_OK);
-        expect(pki.trust, cert, &enrollment, DOT2_E_VALIDITY_NESTING);
-        dot2_cert_free(cert);
-    }
-    pki_close(&pki);
-}
-
-/* A signature of key over text, as the certificate's. */
-static const Signature_t *signature_of(const struct fixture *f, EVP_PKEY *key,
-                                       const dot2_cert *cert, const char *text)
-{
-    uint8_t *octets = coer_arena_alloc(f->arena, DOT2_SIGNATURE_MAX); /* the value points into it */
-    size_t size = 0, signer_size = 0;
-    const uint8_t *signer = dot2_cert_canonical(cert, &signer_size);
-    void *value = NULL;
-
-    assert_non_null(octets);
-    assert_int_equal(dot2_sign(f->crypto, key, (const uint8_t *)text, strlen(text), signer,
-                               signer_size, octets, &size, NULL),
-                     DOT2_OK);
-    assert_int_equal(coer_decode(f->arena, &asn_DEF_Signature, octets, size, &value, NULL),
-                     COER_OK);
-    return value;
-}
-
-static enum dot2_status by_chain(const struct fixture *f, const struct dot2_chain *chain,
-                                 const char *text, const Signature_t *signature)
-{
-    return dot2_chain_verify_signature(f->crypto, chain, (const uint8_t *)text, strlen(text),
-                                       signature, NULL);
-}
-
-/* The context is kept with the chain; what was verified before changes no answer. */
-static void signatures_by_a_chain(void **state)
-{
-    const struct fixture *f = *state;
-
-    for (int curve = DOT2_CURVE_P256; curve <= DOT2_CURVE_BRAINPOOL_P384R1; curve++) {
-        const Signature_t *one, *two, *other;
-        struct dot2_chain chain = {0}, again = {0};
-        struct pki pki;
-
-        pki_open(f, (enum dot2_curve)curve, &pki);
-        one = signature_of(f, pki.rse_key, pki.rse, "one");
-        two = signature_of(f, pki.rse_key, pki.rse, "a second");
-        other = signature_of(f, pki.rse_key, pki.eca, "one"); /* of another signer */
-        for (int i = 0; i < 3; i++) { /* with what the chain before has left in the cache */
-            assert_int_equal(dot2_chain_verify(pki.trust, pki.rse, &enrollment, &chain, NULL),
-                             DOT2_OK);
-            assert_int_equal(chain.curve, curve);
-            assert_int_equal(by_chain(f, &chain, "one", one), DOT2_OK);
-            assert_int_equal(by_chain(f, &chain, "a second", two), DOT2_OK);
-            assert_int_equal(by_chain(f, &chain, "one", two), DOT2_E_SIGNATURE);
-            assert_int_equal(by_chain(f, &chain, "one", other), DOT2_E_SIGNATURE);
-            assert_int_equal(by_chain(f, &chain, "one", one), DOT2_OK);
-            assert_int_equal(ERR_peek_error(), 0);
-            dot2_chain_clear(&again); /* the chain outlives the cache's copy of it */
-            again = chain;
-            memset(&chain, 0, sizeof(chain));
-        }
-        dot2_trust_free(pki.trust);
-        pki.trust = NULL;
-        assert_int_equal(by_chain(f, &again, "a second", two), DOT2_OK);
-        dot2_chain_clear(&again);
-        pki_close(&pki);
-    }
-}
-
-/* Octets that were verified give the same certificate again; others, and none before that. */
-static void a_certificate_that_comes_again(void **state)
-{
-    const struct fixture *f = *state;
-    uint8_t hashes[2][48], again[2][48], *copy = NULL;
-    size_t size = 0, hash_size = 0, count = 0, count_again = 0;
-    const uint8_t *octets;
-    dot2_cert *first = NULL, *second = NULL, *other = NULL;
-    struct dot2_cache_counts before, after;
-    struct pki pki;
-
-    pki_open(f, DOT2_CURVE_P256, &pki);
-    octets = dot2_cert_octets(pki.rse, &size);
-    copy = OPENSSL_memdup(octets, size);
-    assert_non_null(copy);
-    for (int verified = 0; verified < 3; verified++) { /* not at all, for another purpose, so */
-        assert_int_equal(dot2_trust_cert(pki.trust, copy, size, &first, NULL), DOT2_OK);
-        dot2_trust_cache_counts(pki.trust, &before);
-        assert_int_equal(dot2_trust_cert(pki.trust, octets, size, &second, NULL), DOT2_OK);
-        dot2_trust_cache_counts(pki.trust, &after);
-        assert_memory_equal(&before, &after, sizeof(before));
-        assert_true((first == second) == (verified == 2));
-        assert_int_equal(dot2_cert_blacklist_hashes(first, hashes, &hash_size, &count), DOT2_OK);
-        assert_int_equal(dot2_cert_blacklist_hashes(second, again, &hash_size, &count_again),
-                         DOT2_OK);
-        assert_int_equal(count, count_again);
-        assert_memory_equal(hashes, again, sizeof(hashes));
-        assert_int_equal(
-            dot2_chain_verify(pki.trust, first, verified == 0 ? &any : &enrollment, NULL, NULL),
-            DOT2_OK);
-        dot2_cert_free(first);
-        dot2_cert_free(second);
-    }
-    copy[size - 1] ^= 1; /* s: another certificate, which is not verified */
-    assert_int_equal(dot2_trust_cert(pki.trust, octets, size, &first, NULL), DOT2_OK);
-    assert_int_equal(dot2_trust_cert(pki.trust, copy, size, &other, NULL), DOT2_OK);
-    assert_ptr_not_equal(first, other);
-    assert_int_equal(dot2_chain_verify(pki.trust, other, &enrollment, NULL, NULL),
-                     DOT2_E_ISSUER_SIGNATURE);
-    dot2_cert_free(first);
-    dot2_cert_free(other);
-    assert_int_equal(dot2_trust_cert(pki.trust, octets, size - 1, &other, NULL), DOT2_E_DECODE);
-    assert_null(other);
-    OPENSSL_free(copy);
-    pki_close(&pki);
-    ERR_clear_error();
-}
-
-struct worker {
-    const struct fixture *f;
-    const Signature_t **signatures; /* of "work" by each of the certificates */
-    struct pki *pki;
-    dot2_cert **certs;
-    size_t count;
-    dot2_cert *bad;
-    unsigned seed;
-    int failures;
-};
-
-static void *work(void *arg)
-{
-    struct worker *w = arg;
-
-    for (int i = 0; i < 150; i++) {
-        struct dot2_chain chain = {0};
-        size_t at = (size_t)rand_r(&w->seed) % w->count, size = 0;
-        const uint8_t *octets = dot2_cert_octets(w->certs[at], &size);
-        uint8_t hashes[2][48];
-        size_t count = 0;
-        dot2_cert *cert = NULL;
-
-        if (dot2_trust_cert(w->pki->trust, octets, size, &cert, NULL) != DOT2_OK ||
-            dot2_cert_blacklist_hashes(cert, hashes, &size, &count) != DOT2_OK ||
-            dot2_chain_verify(w->pki->trust, cert, &enrollment, &chain, NULL) != DOT2_OK ||
-            chain.depth != 4)
-            w->failures++;
-        else if (by_chain(w->f, &chain, "work", w->signatures[at]) != DOT2_OK ||
-                 by_chain(w->f, &chain, "play", w->signatures[at]) != DOT2_E_SIGNATURE)
-            w->failures++;
-        dot2_chain_clear(&chain);
-        dot2_cert_free(cert);
-        if (i % 16 == 0 && dot2_chain_verify(w->pki->trust, w->bad, &enrollment, NULL, NULL) !=
-                               DOT2_E_ISSUER_SIGNATURE)
-            w->failures++;
-    }
-    return NULL;
-}
-
-/* More certificates than entries, so that they push each other out. */
-static void threads_share_the_trust(void **state)
-{
-    const struct fixture *f = *state;
-    struct dot2_trust_limits limits = {.cache_entries = 8};
-    struct worker workers[6];
-    pthread_t threads[6];
-    dot2_cert *certs[20];
-    const Signature_t *signatures[20];
-    dot2_cert *bad = NULL;
-    struct pki pki;
-
-    pki_open(f, DOT2_CURVE_P256, &pki);
-    dot2_trust_free(pki.trust);
-    assert_int_equal(dot2_trust_new(f->crypto, &limits, &pki.trust), DOT2_OK);
-    assert_int_equal(dot2_trust_add_anchor(pki.trust, pki.root), DOT2_OK);
-    assert_int_equal(dot2_trust_add(pki.trust, pki.ica), DOT2_OK);
-    assert_int_equal(dot2_trust_add(pki.trust, pki.eca), DOT2_OK);
-    for (size_t i = 0; i < 20; i++) {
-        EVP_PKEY *key = NULL;
-
-        certs[i] = i % 2 == 0 ? fixture_implicit(f, pki_rse_body(f, ""), pki.eca, pki.eca_key, &key)
-                              : fixture_explicit(f, pki_rse_body(f, "x"), pki.rse_key, pki.eca,
-                                                 pki.eca_key);
-        signatures[i] = signature_of(f, key != NULL ? key : pki.rse_key, certs[i], "work");
-        EVP_PKEY_free(key);
-    }
-    bad = fixture_explicit(f, pki_rse_body(f, "x"), pki.rse_key, pki.eca, pki.ica_key);
-    for (unsigned i = 0; i < 6; i++) {
-        workers[i] = (struct worker){.f = f,
-                                     .signatures = signatures,
-                                     .pki = &pki,
-                                     .certs = certs,
-                                     .count = 20,
-                                     .bad = bad,
-                                     .seed = i + 1};
-        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
-    }
-    for (unsigned i = 0; i < 6; i++) {
-        pthread_join(threads[i], NULL);
-        assert_int_equal(workers[i].failures, 0);
-    }
-    assert_true(cached(pki.trust) <= 8);
-    for (size_t i = 0; i < 20; i++)
-        dot2_cert_free(certs[i]);
-    dot2_cert_free(bad);
-    pki_close(&pki);
-    ERR_clear_error();
 }
 
 int main(void)
@@ -747,11 +425,6 @@ int main(void)
         cmocka_unit_test(the_hash_of_the_issuers_name),
         cmocka_unit_test(two_issuers_of_one_hashedid8),
         cmocka_unit_test(mixed_curves),
-        cmocka_unit_test(the_cache_is_bounded_and_ends),
-        cmocka_unit_test(a_refusal_is_not_kept),
-        cmocka_unit_test(signatures_by_a_chain),
-        cmocka_unit_test(a_certificate_that_comes_again),
-        cmocka_unit_test(threads_share_the_trust),
     };
 
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

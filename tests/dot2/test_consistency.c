@@ -1,8 +1,6 @@
 /* test_consistency.c: certificates that decode and make no sense. */
 #include "tests/dot2/fixture.h"
 
-#include <string.h>
-
 static enum dot2_status status_of(const struct fixture *f, const CertificateBase_t *base,
                                   const char *field)
 {

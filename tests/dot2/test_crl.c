@@ -1,149 +1,7 @@
 /* test_crl.c: revocation by lists of the HashedId10 kind. */
-#include "tests/dot2/fixture.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "tests/dot2/crl_world.h"
 
 #include <openssl/bn.h>
-
-#define SERIES 4
-#define ISSUED (FIXTURE_NOW - 1000)
-
-/* Root -> CRACA (CrlSsp isCraca, series 4) -> CRL signer (issuerIsCraca); root -> CA -> devices. */
-struct world {
-    const struct fixture *f;
-    struct pki pki;
-    EVP_PKEY *craca_key, *signer_key, *ca_key, *device_key, *implicit_key;
-    dot2_cert *craca, *signer, *ca, *device, *other, *implicit;
-};
-
-static ToBeSignedCertificate_t *revocable(struct world *w, ToBeSignedCertificate_t *body)
-{
-    size_t size = 0;
-    const uint8_t *hash = dot2_cert_hash(w->craca, &size);
-
-    assert_true(coer_octets(w->f->arena, &body->cracaId, hash + size - 3, 3));
-    body->crlSeries = SERIES;
-    return body;
-}
-
-static dot2_cert *crl_cert(struct world *w, const char *name, const char *ssp, EVP_PKEY *key,
-                           bool also_issue)
-{
-    ToBeSignedCertificate_t *body = fixture_body(w->f, name, FIXTURE_START, 20000);
-
-    fixture_app(w->f, body, 0x100, ssp, NULL);
-    if (also_issue)
-        fixture_issue(w->f, body, -1, NULL, 1, -1, APP | ENROL);
-    return fixture_explicit(w->f, body, key, w->pki.root, w->pki.root_key);
-}
-
-static void world_open(const struct fixture *f, struct world *w)
-{
-    ToBeSignedCertificate_t *body = NULL;
-
-    memset(w, 0, sizeof(*w));
-    w->f = f;
-    pki_open(f, DOT2_CURVE_P256, &w->pki);
-    w->craca_key = fixture_key(f, DOT2_CURVE_P256);
-    w->signer_key = fixture_key(f, DOT2_CURVE_P256);
-    w->ca_key = fixture_key(f, DOT2_CURVE_P256);
-    w->device_key = fixture_key(f, DOT2_CURVE_P256);
-    w->craca = crl_cert(w, "craca", "00 01 00 0101 0004", w->craca_key, true);
-    body = revocable(w, fixture_body(f, "crl signer", FIXTURE_START, 1000));
-    fixture_app(f, body, 0x100, "00 01 01 0102 0004 0009", NULL);
-    w->signer = fixture_explicit(f, body, w->signer_key, w->craca, w->craca_key);
-    w->ca = fixture_explicit(f, revocable(w, pki_ca_body(f, "ca", 20000)), w->ca_key, w->pki.root,
-                             w->pki.root_key);
-    w->device = fixture_explicit(f, revocable(w, pki_rse_body(f, "device")), w->device_key, w->ca,
-                                 w->ca_key);
-    w->other = fixture_explicit(f, revocable(w, pki_rse_body(f, "other")), w->device_key, w->ca,
-                                w->ca_key);
-    w->implicit = fixture_implicit(f, revocable(w, pki_rse_body(f, "implicit")), w->ca, w->ca_key,
-                                   &w->implicit_key);
-    assert_int_equal(dot2_trust_add(w->pki.trust, w->ca), DOT2_OK);
-    assert_int_equal(dot2_trust_add(w->pki.trust, w->craca), DOT2_OK);
-}
-
-static void world_close(struct world *w)
-{
-    EVP_PKEY *keys[] = {w->craca_key, w->signer_key, w->ca_key, w->device_key, w->implicit_key};
-    dot2_cert *certs[] = {w->craca, w->signer, w->ca, w->device, w->other, w->implicit};
-
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        EVP_PKEY_free(keys[i]);
-    for (size_t i = 0; i < sizeof(certs) / sizeof(certs[0]); i++)
-        dot2_cert_free(certs[i]);
-    pki_close(&w->pki);
-}
-
-struct list {
-    EVP_PKEY *key;
-    const dot2_cert *signer;
-    const dot2_cert *craca;
-    long series;
-    uint32_t issued, next;
-    enum TypeSpecificCrlContents_PR kind;
-    const dot2_cert *revoked[3];
-    uint64_t psid;
-};
-
-static struct list full(const struct world *w)
-{
-    return (struct list){.key = w->craca_key,
-                         .signer = w->craca,
-                         .craca = w->craca,
-                         .series = SERIES,
-                         .issued = ISSUED,
-                         .next = ISSUED + 100000,
-                         .kind = TypeSpecificCrlContents_PR_fullHashCrl,
-                         .psid = 0x100};
-}
-
-/* The SecuredCrl of a list; in memory of the fixture. */
-static uint8_t *make(const struct world *w, const struct list *list, size_t *size)
-{
-    const struct dot2_header header = {.psid = list->psid};
-    CrlContents_t contents = {.version = 1, .crlSeries = list->series};
-    ToBeSignedHashIdCrl_t hashes = {.crlSerial = 7};
-    ToBeSignedLinkageValueCrl_t linked = {.iRev = 3, .indexWithinI = 1};
-    uint8_t *octets = NULL, *message = NULL, *copy = NULL;
-    coer_arena *arena = w->f->arena;
-    size_t n = 0;
-
-    assert_true(coer_octets(arena, &contents.cracaId, dot2_cert_hashedid8(list->craca), 8));
-    contents.issueDate = list->issued;
-    contents.nextCrl = list->next;
-    for (size_t i = 0; i < 3 && list->revoked[i] != NULL; i++) {
-        HashBasedRevocationInfo_t *entry = coer_arena_alloc(arena, sizeof(*entry));
-        const uint8_t *hash = dot2_cert_hash(list->revoked[i], &n);
-
-        assert_true(coer_octets(arena, &entry->id, hash + n - 10, 10));
-        entry->expiry = dot2_cert_end(list->revoked[i]);
-        assert_true(coer_list_add(arena, &hashes.entries, entry));
-    }
-    contents.typeSpecific.present = list->kind;
-    if (list->kind == TypeSpecificCrlContents_PR_fullHashCrl)
-        contents.typeSpecific.choice.fullHashCrl = hashes;
-    else if (list->kind == TypeSpecificCrlContents_PR_deltaHashCrl)
-        contents.typeSpecific.choice.deltaHashCrl = hashes;
-    else
-        contents.typeSpecific.choice.fullLinkedCrl = linked;
-    assert_int_equal(coer_encode_alloc(&asn_DEF_CrlContents, &contents, &octets, &n, NULL),
-                     COER_OK);
-    assert_int_equal(dot2_signed_data_build(w->f->crypto, list->key, list->signer,
-                                            DOT2_SIGNER_CERTIFICATE, &header, octets, n, &message,
-                                            size, NULL),
-                     DOT2_OK);
-    free(octets);
-    copy = coer_arena_alloc(arena, *size + 1);
-    memcpy(copy, message, *size);
-    OPENSSL_free(message);
-    return copy;
-}
 
 static enum dot2_status add(struct world *w, const struct list *list, struct dot2_crl_info *info)
 {
@@ -454,27 +312,6 @@ static void linkage_based(void **state)
     world_close(&w);
 }
 
-/* Lists in a CompositeCrl, whose octets are put together by hand. */
-static uint8_t *compose(const struct world *w, const struct list *lists, size_t count, size_t *size)
-{
-    uint8_t *octets = coer_arena_alloc(w->f->arena, 8192);
-
-    octets[0] = 0x00; /* no extension */
-    octets[1] = 0x01;
-    octets[2] = (uint8_t)count;
-    *size = 3;
-    for (size_t i = 0; i < count; i++) {
-        size_t n = 0;
-        const uint8_t *crl = make(w, &lists[i], &n);
-
-        memcpy(octets + *size, crl, n);
-        *size += n;
-    }
-    memcpy(octets + *size, "\x01\x00\x01\x00", 4); /* no ballots */
-    *size += 4;
-    return octets;
-}
-
 static void composite(void **state)
 {
     size_t size = 0, count = 99, ballots = 99;
@@ -510,106 +347,20 @@ static void composite(void **state)
     world_close(&w);
 }
 
-/* ---- the command line ---- */
-
-static char dir[] = "/tmp/dot2hsm-crl-XXXXXX";
-
-static void put(const char *name, const uint8_t *octets, size_t size)
-{
-    char path[100];
-    FILE *file = NULL;
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(octets, 1, size, file), size);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void put_cert(const char *name, const dot2_cert *cert)
-{
-    size_t size = 0;
-    const uint8_t *octets = dot2_cert_octets(cert, &size);
-
-    put(name, octets, size);
-}
-
-/* dot2hsm verify ...; the exit status, and whether its output has a word. */
-static int command(const char *arguments, const char *word)
-{
-    char line[700], text[4096] = "";
-    FILE *output = NULL;
-    size_t size = 0;
-    int status;
-
-    snprintf(line, sizeof(line),
-             "cd %s && %s/bin/dot2hsm verify --root root --cert ca --cert craca --at %u %s 2>&1",
-             dir, getenv("BUILD_DIR"), FIXTURE_NOW, arguments);
-    output = popen(line, "r");
-    assert_non_null(output);
-    size = fread(text, 1, sizeof(text) - 1, output);
-    text[size] = '\0';
-    status = pclose(output);
-    if (strstr(text, word) == NULL)
-        fail_msg("no \"%s\" in: %s", word, text);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static void command_line(void **state)
-{
-    const uint8_t *octets = NULL;
-    struct list list, linked;
-    struct world w;
-    size_t size = 0;
-    char rm[100];
-
-    assert_non_null(mkdtemp(dir));
-    world_open(*state, &w);
-    put_cert("root", w.pki.root);
-    put_cert("ca", w.ca);
-    put_cert("craca", w.craca);
-    put_cert("device", w.device);
-    put_cert("other", w.other);
-    list = linked = full(&w);
-    list.revoked[0] = w.device;
-    octets = make(&w, &list, &size);
-    put("crl", octets, size);
-    octets = compose(&w, &list, 1, &size);
-    put("composite", octets, size);
-    linked.kind = TypeSpecificCrlContents_PR_fullLinkedCrl;
-    linked.next = ISSUED + 1;
-    octets = make(&w, &linked, &size);
-    put("linked", octets, size);
-    octets = compose(&w, NULL, 0, &size);
-    put("cut", octets, size - 1);
-    assert_int_equal(command("device", "valid"), 0);
-    assert_int_equal(command("--crl crl device", "DOT2_E_REVOKED"), 1);
-    assert_int_equal(command("--crl crl other", "full, issued"), 0);
-    assert_int_equal(command("--crl composite device", "DOT2_E_REVOKED"), 1);
-    assert_int_equal(command("--crl linked device", "not evaluated"), 0);
-    assert_int_equal(command("--crl linked device", "OVERDUE"), 0);
-    assert_int_equal(command("--crl crl --json other", "\"crlSeries\": 4"), 0);
-    assert_int_equal(command("--crl cut other", "DOT2_E_DECODE"), 1);
-    assert_int_equal(command("--crl root other", "not"), 1);
-    assert_int_equal(command("--crl nothing other", "nothing"), 1);
-    world_close(&w);
-    snprintf(rm, sizeof(rm), "rm -r %s", dir);
-    assert_int_equal(system(rm), 0);
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(revoked),
-                                       cmocka_unit_test(revoked_ca),
-                                       cmocka_unit_test(not_walked_around),
-                                       cmocka_unit_test(another_series),
-                                       cmocka_unit_test(newer_and_older),
-                                       cmocka_unit_test(signed_for_the_craca),
-                                       cmocka_unit_test(not_the_signers_to_say),
-                                       cmocka_unit_test(not_a_list),
-                                       cmocka_unit_test(linkage_based),
-                                       cmocka_unit_test(composite),
-                                       cmocka_unit_test(command_line)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(revoked),
+        cmocka_unit_test(revoked_ca),
+        cmocka_unit_test(not_walked_around),
+        cmocka_unit_test(another_series),
+        cmocka_unit_test(newer_and_older),
+        cmocka_unit_test(signed_for_the_craca),
+        cmocka_unit_test(not_the_signers_to_say),
+        cmocka_unit_test(not_a_list),
+        cmocka_unit_test(linkage_based),
+        cmocka_unit_test(composite),
+    };
 
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -4,9 +4,6 @@
  */
 #include "tests/dot2/fixture.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define PSID_CRL 0x100
 
 static struct fixture f;

@@ -1,9 +1,6 @@
 /* test_permissions.c: what an issuer may give, against what a subject claims. */
 #include "tests/dot2/fixture.h"
 
-static const struct dot2_check any = {DOT2_PURPOSE_ANY, FIXTURE_NOW, false};
-static const struct dot2_check signature_only = {DOT2_PURPOSE_ENROLLMENT, 0, true};
-
 struct permission_case {
     const char *what;
     bool ok;
@@ -140,11 +137,11 @@ static void permissions_within_the_issuers(void **state)
         cert = fixture_explicit(f, body, pki.rse_key, issuer, pki.eca_key);
         assert_int_equal(dot2_trust_new(f->crypto, NULL, &trust), DOT2_OK);
         assert_int_equal(dot2_trust_add_anchor(trust, issuer), DOT2_OK);
-        status = dot2_chain_verify(trust, cert, &any, NULL, &error);
+        status = dot2_chain_verify(trust, cert, &pki_any, NULL, &error);
         if (status != (c->ok ? DOT2_OK : DOT2_E_PERMISSION))
             fail_msg("%s: %s (%s: %s)", c->what, dot2_status_name(status), error.field,
                      error.detail);
-        assert_int_equal(dot2_chain_verify(trust, cert, &signature_only, NULL, NULL), DOT2_OK);
+        assert_int_equal(dot2_chain_verify(trust, cert, &pki_signature_only, NULL, NULL), DOT2_OK);
         dot2_trust_free(trust);
         dot2_cert_free(cert);
         dot2_cert_free(issuer);

@@ -1,8 +1,6 @@
 /* test_region.c: regions, by their COER, within that of an issuer. */
 #include "tests/dot2/fixture.h"
 
-static const struct dot2_check enrollment = {DOT2_PURPOSE_ENROLLMENT, FIXTURE_NOW, false};
-
 #define USA "80 0348"
 #define CANADA "80 007C"
 static const struct {
@@ -105,7 +103,7 @@ static void regions_within_the_issuers(void **state)
         assert_int_equal(dot2_trust_new(f->crypto, NULL, &trust), DOT2_OK);
         assert_int_equal(dot2_trust_add_anchor(trust, root), DOT2_OK);
         assert_int_equal(dot2_trust_add(trust, ca), DOT2_OK);
-        status = dot2_chain_verify(trust, cert, &enrollment, NULL, &error);
+        status = dot2_chain_verify(trust, cert, &pki_enrollment, NULL, &error);
         if (status != (region_cases[i].within ? DOT2_OK : DOT2_E_REGION))
             fail_msg("%s: %s (%s: %s)", region_cases[i].what, dot2_status_name(status), error.field,
                      error.detail);

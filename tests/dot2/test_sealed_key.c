@@ -1,34 +1,5 @@
 /* test_sealed_key.c: private numbers sealed to a key, in software and in a token. */
-#include "tests/dot2/fixture.h"
-
-#include <string.h>
-
-#include "tests/provider/token_lab.h"
-
-static struct fixture fixture;
-static EVP_PKEY *sealing[3]; /* software on each curve; P-256 in the token */
-
-static int set_up(void **state)
-{
-    (void)state;
-    lab_open();
-    fixture_open(&fixture);
-    sealing[0] = fixture_key(&fixture, DOT2_CURVE_P256);
-    sealing[1] = fixture_key(&fixture, DOT2_CURVE_BRAINPOOL_P256R1);
-    sealing[2] = lab_generate(fixture.libctx, "P-256", lab_uri("seal"), "derive");
-    assert_non_null(sealing[2]);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 3; i++)
-        EVP_PKEY_free(sealing[i]);
-    fixture_close(&fixture);
-    lab_close();
-    return 0;
-}
+#include "tests/dot2/recipients.h"
 
 static EVP_PKEY *make(enum dot2_curve curve)
 {
@@ -52,7 +23,7 @@ static void test_there_and_back(void **state)
 {
     (void)state;
     for (int i = 0; i < 6; i++) {
-        EVP_PKEY *to = sealing[i / 2], *opened = NULL;
+        EVP_PKEY *to = recipients[i / 2]->key, *opened = NULL;
         EVP_PKEY *key = make(i % 2 == 0 ? DOT2_CURVE_P256 : DOT2_CURVE_BRAINPOOL_P256R1);
         uint8_t number[48], again[48], *octets = NULL, *other = NULL;
         size_t number_size = 0, again_size = 0, size = 0, other_size = 0;
@@ -84,12 +55,13 @@ static void test_every_octet_counts(void **state)
     size_t size = 0;
 
     (void)state;
-    assert_int_equal(dot2_key_seal(fixture.crypto, sealing[0], key, &octets, &size, NULL), DOT2_OK);
+    assert_int_equal(dot2_key_seal(fixture.crypto, recipients[0]->key, key, &octets, &size, NULL),
+                     DOT2_OK);
     for (size_t i = 0; i < size; i++) {
         enum dot2_status status;
 
         octets[i] ^= 1;
-        status = dot2_key_unseal(fixture.crypto, sealing[0], octets, size, &opened, NULL);
+        status = dot2_key_unseal(fixture.crypto, recipients[0]->key, octets, size, &opened, NULL);
         octets[i] ^= 1;
         /*
          * recipientId is no secret, and is matched leniently; V and -V, which the tag of its point
@@ -105,8 +77,8 @@ static void test_every_octet_counts(void **state)
         assert_null(opened);
     }
     for (size_t i = 0; i < size; i++) {
-        assert_int_not_equal(dot2_key_unseal(fixture.crypto, sealing[0], octets, i, &opened, NULL),
-                             DOT2_OK);
+        assert_int_not_equal(
+            dot2_key_unseal(fixture.crypto, recipients[0]->key, octets, i, &opened, NULL), DOT2_OK);
         assert_null(opened);
     }
     OPENSSL_free(octets);
@@ -123,8 +95,9 @@ static void test_another_key(void **state)
     (void)state;
     assert_int_equal(dot2_key_seal(fixture.crypto, other, key, &octets, &size, NULL), DOT2_OK);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(dot2_key_unseal(fixture.crypto, sealing[i], octets, size, &opened, NULL),
-                         DOT2_E_DECRYPT);
+        assert_int_equal(
+            dot2_key_unseal(fixture.crypto, recipients[i]->key, octets, size, &opened, NULL),
+            DOT2_E_DECRYPT);
         assert_null(opened);
     }
     OPENSSL_free(octets);
@@ -156,12 +129,13 @@ static void test_not_a_key(void **state)
 
         memset(plain + 5, cases[i].fill, 32);
         plain[cases[i].at] = cases[i].octet;
-        assert_int_equal(dot2_encrypt_to_key(fixture.crypto, sealing[0], plain, cases[i].size,
-                                             &octets, &size, NULL),
+        assert_int_equal(dot2_encrypt_to_key(fixture.crypto, recipients[0]->key, plain,
+                                             cases[i].size, &octets, &size, NULL),
                          DOT2_OK);
         plain[cases[i].at] = kept;
-        assert_int_equal(dot2_key_unseal(fixture.crypto, sealing[0], octets, size, &opened, NULL),
-                         cases[i].expected);
+        assert_int_equal(
+            dot2_key_unseal(fixture.crypto, recipients[0]->key, octets, size, &opened, NULL),
+            cases[i].expected);
         assert_int_equal(opened == NULL, cases[i].expected != DOT2_OK);
         EVP_PKEY_free(opened);
         OPENSSL_free(octets);
@@ -180,14 +154,16 @@ static void test_refusals(void **state)
                      DOT2_E_ALGORITHM);
     assert_int_equal(dot2_key_make(fixture.crypto, DOT2_CURVE_NONE, &none, NULL), DOT2_E_ALGORITHM);
     assert_null(none);
-    assert_int_equal(dot2_key_seal(fixture.crypto, sealing[0], long_key, &octets, &size, NULL),
-                     DOT2_E_ALGORITHM);
+    assert_int_equal(
+        dot2_key_seal(fixture.crypto, recipients[0]->key, long_key, &octets, &size, NULL),
+        DOT2_E_ALGORITHM);
     assert_int_equal(dot2_key_seal(fixture.crypto, long_key, key, &octets, &size, NULL),
                      DOT2_E_ALGORITHM);
     /* A key in a token has no number to give, nor has a public key. */
-    assert_int_equal(dot2_key_number(sealing[2], number, &size, NULL), DOT2_E_ARGUMENT);
-    assert_int_equal(dot2_key_seal(fixture.crypto, sealing[0], sealing[2], &octets, &size, NULL),
-                     DOT2_E_ARGUMENT);
+    assert_int_equal(dot2_key_number(recipients[2]->key, number, &size, NULL), DOT2_E_ARGUMENT);
+    assert_int_equal(
+        dot2_key_seal(fixture.crypto, recipients[0]->key, recipients[2]->key, &octets, &size, NULL),
+        DOT2_E_ARGUMENT);
     assert_int_equal(dot2_public_point(key, point, &size), DOT2_OK);
     assert_int_equal(dot2_public_key(fixture.crypto, DOT2_CURVE_P256, point, size, &public, NULL),
                      DOT2_OK);
@@ -209,5 +185,6 @@ int main(void)
     /* As in the programs: what is secure memory for OpenSSL is so here too. */
     if (CRYPTO_secure_malloc_init(32768, 32) == 0)
         return 1;
-    return cmocka_run_group_tests_name("dot2 sealed keys", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("dot2 sealed keys", tests, recipients_setup,
+                                       recipients_teardown);
 }

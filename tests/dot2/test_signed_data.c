@@ -1,10 +1,6 @@
 /* test_signed_data.c: SignedData with its signer. */
 #include "tests/dot2/fixture.h"
 
-#include <string.h>
-
-#include <openssl/err.h>
-
 struct message {
     uint8_t data[1024];
     size_t size;

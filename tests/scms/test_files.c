@@ -1,9 +1,6 @@
 /* test_files.c: the local policy file and the local certificate chain file. */
 #include "tests/dot2/fixture.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include <openssl/crypto.h>
 
 #include "protocol/scms/scms.h"

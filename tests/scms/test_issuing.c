@@ -1,10 +1,6 @@
 /* test_issuing.c: enrollment, and the responses that hold certificates. */
 #include "tests/dot2/fixture.h"
 
-#include <string.h>
-
-#include <openssl/err.h>
-
 #include "protocol/scms/scms.h"
 
 static struct fixture f;

@@ -2,11 +2,6 @@
  */
 #include "tests/dot2/fixture.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#include <openssl/err.h>
-
 #include "protocol/dot2/asn1_key.h"
 #include "protocol/scms/scms.h"
 

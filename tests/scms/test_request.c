@@ -1,11 +1,6 @@
 /* test_request.c: the authenticated download request, signed: octets, signature, refusals. */
 #include "tests/dot2/fixture.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#include <openssl/err.h>
-
 #include "protocol/scms/scms.h"
 
 static const struct dot2_check enrollment = {DOT2_PURPOSE_ENROLLMENT, FIXTURE_NOW, false};
