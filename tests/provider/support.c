@@ -1,15 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
-
-#include <cmocka.h>
-
-#include <openssl/core_names.h>
-#include <openssl/err.h>
-#include <openssl/params.h>
 
 #include "tests/provider/support.h"
 

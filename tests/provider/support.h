@@ -2,12 +2,24 @@
 #ifndef DOT2HSM_TESTS_PROVIDER_SUPPORT_H
 #define DOT2HSM_TESTS_PROVIDER_SUPPORT_H
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include <cmocka.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/provider.h>
+#include <openssl/store.h>
+
+#define OURS "provider=dot2hsm"
 
 #define CURVE_COUNT 4
 extern const char *const curve_names[CURVE_COUNT];

@@ -2,51 +2,12 @@
  * test_ecies.c: ECIES of IEEE 1609.2 by EVP_PKEY_encrypt and EVP_PKEY_decrypt, with software keys
  * and with keys in a SoftHSM token.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include <openssl/core_names.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
 #include <openssl/param_build.h>
-#include <openssl/params.h>
-#include <openssl/store.h>
 
 #include "tests/provider/put_key.h"
-#include "tests/provider/support.h"
 #include "tests/provider/token_lab.h"
-
-#define OURS "provider=dot2hsm"
-
-/*
- * IEEE 1609.2a-2017 Annex D.6, with P1 as it was used there (its listing prints the key in its
- * place). V is uncompressed.
- */
-static const struct {
-    const char *d, *q, *key, *p1, *v, *c, *t;
-} published[] = {
-    {"060e41440a4e35154ca0efcb52412145836ad032833e6bc781e533bf14851085",
-     "048c5e20fe31935f6fa682a1f6d46e4468534ffea1a698b14b0b12513eed8deb11"
-     "1270fec2427e6a154dfcae3368584396c8251a04e2ae7d87b016ff65d22d6f9e",
-     "9169155b08b07674cbadf75fb46a7b0d",
-     "a6b7b52554b4203f7e3acfdb3a3ed8674ee086ce5906a7cac2f8a398306d3be9",
-     "04f45a99137b1bb2c150d6d8cf7292ca07da68c003daa766a9af7f67f5ee916828"
-     "f6a25216f44cb64a96c229ae00b479857b3b81c1319fb2adf0e8db2681769729",
-     "a6342013d623ad6c5f6882469673ae33", "80e1d85d30f1bae4ecf1a534a89a0786"},
-    {"da5e1d853fcc5d0c162a245b9f29d38eb6059f0db172fb7fda6663b925e8c744",
-     "048008b06fc4c9f9856048da186e7dc390963d6a424e80b274fb75d12188d7d73f"
-     "2774fb9600f27d7b3bbb2f7fcd8d2c96d4619ef9b4692c6a7c5733b5bac8b27d",
-     "687e9757debfd87b0c267330c183c7b6",
-     "05bed5f867b89f30fe5552df414b65b9dd4073fc385d14921c641a145aa12051",
-     "04f45a99137b1bb2c150d6d8cf7292ca07da68c003daa766a9af7f67f5ee916828"
-     "f6a25216f44cb64a96c229ae00b479857b3b81c1319fb2adf0e8db2681769729",
-     "1f6346edaeaf57561fc9604febeff44e", "373c0fa7c52a0798ec36eadfe387c3ef"},
-};
-#define PUBLISHED (sizeof(published) / sizeof(published[0]))
 
 static const uint8_t wrapped_key[16] = "sixteen octets!";
 static uint8_t some_p1[32] = "thirty-two octets, like SHA-256";

@@ -4,21 +4,11 @@
  * Each mode runs in a process of its own, this program started again: SoftHSM's destructors,
  * libcrypto's exit handler and the program's own run in an order that the program does not choose.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/store.h>
 
-#include "tests/provider/support.h"
 #include "tests/provider/token_lab.h"
 
 static EVP_PKEY *key; /* never freed by some modes: that is the point */

@@ -1,33 +1,16 @@
 /*
  * test_faults.c: what users of other PKCS#11 providers and engines report, and must not be found
- * here: failures without an error, objects left behind in the token, verification that races.
- * (The ends of a process are in test_exit.c, exports in test_token.c, templates and points of keys
- * in tests/pkcs11/test_keys.c, URIs in tests/pkcs11/test_uri.c.)
+ * here: failures without an error, objects left behind in the token. (Verification
+ * that races is in test_threads.c, the ends of a process are in test_exit.c, exports in
+ * test_token.c, templates and points of keys in tests/pkcs11/test_keys.c, URIs in
+ * tests/pkcs11/test_uri.c.)
  */
 #include <dlfcn.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
-#include <openssl/store.h>
 #include <p11-kit/pkcs11.h>
 
-#include "tests/provider/support.h"
 #include "tests/provider/token_lab.h"
-
-#define OURS "provider=dot2hsm"
-#define THREADS 8
-#define ROUNDS 40
 
 static const uint8_t data[] = "what is signed";
 
@@ -407,68 +390,6 @@ static void the_kdf_agrees_with_the_default_providers(void **state)
     EVP_PKEY_free(public);
 }
 
-/* ---- verification by many threads ---- */
-
-struct work {
-    const struct fixture *fixture;
-    EVP_PKEY *public;
-    const uint8_t *signature;
-    size_t size;
-    size_t good;
-    pthread_t thread;
-};
-
-/* One key for all, which nobody has used yet: whatever it caches, it caches under their eyes. */
-static void *verify(void *arg)
-{
-    struct work *work = arg;
-
-    for (int i = 0; i < ROUNDS; i++) {
-        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-        EVP_PKEY *key = i % 2 == 0 ? work->public : work->fixture->sign;
-        uint8_t changed[sizeof(data)];
-
-        memcpy(changed, data, sizeof(data));
-        changed[i % (int)sizeof(data)] ^= 1;
-        if (EVP_DigestVerifyInit_ex(ctx, NULL, NULL, work->fixture->world.libctx, "?" OURS, key,
-                                    NULL) == 1 &&
-            EVP_DigestVerify(ctx, work->signature, work->size, data, sizeof(data)) == 1 &&
-            EVP_DigestVerifyInit_ex(ctx, NULL, NULL, work->fixture->world.libctx, "?" OURS, key,
-                                    NULL) == 1 &&
-            EVP_DigestVerify(ctx, work->signature, work->size, changed, sizeof(changed)) != 1 &&
-            ERR_peek_error() != 0)
-            work->good++;
-        ERR_clear_error();
-        EVP_MD_CTX_free(ctx);
-    }
-    return NULL;
-}
-
-static void threads_verify_with_one_key(void **state)
-{
-    struct fixture *fixture = *state;
-    struct work works[THREADS];
-    uint8_t signature[160];
-    size_t size = sizeof(signature);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    EVP_PKEY *public = public_copy(fixture->world.libctx, fixture->sign);
-
-    assert_int_equal(
-        EVP_DigestSignInit_ex(ctx, NULL, NULL, fixture->world.libctx, OURS, fixture->sign, NULL),
-        1);
-    assert_int_equal(EVP_DigestSign(ctx, signature, &size, data, sizeof(data)), 1);
-    for (size_t i = 0; i < THREADS; i++) {
-        works[i] = (struct work){fixture, public, signature, size, 0, 0};
-        assert_int_equal(pthread_create(&works[i].thread, NULL, verify, &works[i]), 0);
-    }
-    for (size_t i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_join(works[i].thread, NULL), 0);
-        assert_int_equal(works[i].good, ROUNDS);
-    }
-    EVP_PKEY_free(public);
-    EVP_MD_CTX_free(ctx);
-}
-
 /* ---- what a server can learn of the token ---- */
 
 static uint64_t figure(const struct fixture *fixture, const char *name)
@@ -544,7 +465,6 @@ int main(void)
         cmocka_unit_test(a_failure_leaves_an_error),
         cmocka_unit_test(derivations_imports_and_opens_leave_no_object),
         cmocka_unit_test(the_kdf_agrees_with_the_default_providers),
-        cmocka_unit_test(threads_verify_with_one_key),
         cmocka_unit_test(every_figure_is_answered),
         cmocka_unit_test(figures_count_what_is_done),
     };

@@ -2,49 +2,15 @@
  * test_key_file.c: key files: their form, octet by octet, and what comes of them when a program
  * reads a private key from one.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include <openssl/crypto.h>
 #include <openssl/decoder.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/store.h>
 
 #include "provider/key_file.h"
-#include "tests/provider/support.h"
 #include "tests/provider/token_lab.h"
 
 #define URI "pkcs11:token=lab;object=key;type=private"
-
-struct fixture {
-    struct world world;
-};
-
-static int set_up(void **state)
-{
-    static struct fixture fixture;
-
-    lab_open();
-    world_open(&fixture.world, "default", "dot2hsm");
-    *state = &fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-
-    world_close(&fixture->world);
-    lab_close();
-    return 0;
-}
 
 /* ---- the form ---- */
 
@@ -206,8 +172,8 @@ static EVP_PKEY *read_private(OSSL_LIB_CTX *libctx, const char *before, const ch
 
 static void keys_are_found_wherever_they_stand_in_the_file(void **state)
 {
-    struct fixture *fixture = *state;
-    OSSL_LIB_CTX *libctx = fixture->world.libctx;
+    struct world *world = *state;
+    OSSL_LIB_CTX *libctx = world->libctx;
     EVP_PKEY *made = lab_generate(libctx, "P-256", lab_uri("key"), NULL);
     BIO *public = BIO_new(BIO_s_mem());
     char *text = key_file(lab_uri("key")), *at = NULL;
@@ -239,8 +205,8 @@ static void keys_are_found_wherever_they_stand_in_the_file(void **state)
 static void the_selection_decides_what_comes(void **state)
 {
     static const int selections[] = {0, EVP_PKEY_KEYPAIR, EVP_PKEY_PUBLIC_KEY};
-    struct fixture *fixture = *state;
-    OSSL_LIB_CTX *libctx = fixture->world.libctx;
+    struct world *world = *state;
+    OSSL_LIB_CTX *libctx = world->libctx;
     EVP_PKEY *made = lab_generate(libctx, "P-384", lab_uri("select"), NULL);
 
     assert_non_null(made);
@@ -284,18 +250,18 @@ static void files_that_give_no_key_say_why(void **state)
         {"pkcs11:token=" LAB_TOKEN ";object=key;type=public", "no key stands behind the URI"},
         {"pkcs11:token=" LAB_TOKEN ";object=key?pin-value=" LAB_PIN, "pin-value"},
     };
-    struct fixture *fixture = *state;
+    struct world *world = *state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *text = key_file(cases[i].uri);
 
-        assert_null(read_private(fixture->world.libctx, "", text));
+        assert_null(read_private(world->libctx, "", text));
         if (!error_says(cases[i].words))
             fail_msg("case %zu", i);
         free(text);
     }
     /* no form at all under the label */
-    assert_null(read_private(fixture->world.libctx, "",
+    assert_null(read_private(world->libctx, "",
                              "-----BEGIN " PROV_KEY_FILE_LABEL "-----\nMAMCAQE=\n"
                              "-----END " PROV_KEY_FILE_LABEL "-----\n"));
     assert_true(error_says("bad key file"));
@@ -321,8 +287,8 @@ static void without_a_module_a_file_is_an_error_that_says_so(void **state)
 /* A software key that is ours is written by the other provider, encrypted where that is asked. */
 static void software_keys_are_written_as_ever(void **state)
 {
-    struct fixture *fixture = *state;
-    OSSL_LIB_CTX *libctx = fixture->world.libctx;
+    struct world *world = *state;
+    OSSL_LIB_CTX *libctx = world->libctx;
     EVP_PKEY *key = key_generate(libctx, "provider=dot2hsm", "P-256"), *again = NULL;
     EVP_CIPHER *cipher = EVP_CIPHER_fetch(libctx, "AES-256-CBC", NULL);
     char *at = NULL;
@@ -360,5 +326,5 @@ int main(void)
         cmocka_unit_test(software_keys_are_written_as_ever),
     };
 
-    return cmocka_run_group_tests_name("provider/key-file", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("provider/key-file", tests, lab_setup, lab_teardown);
 }

@@ -1,24 +1,10 @@
 /* test_load.c: the provider without a token: what it offers, and what it says is missing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include <openssl/bn.h>
-#include <openssl/core_names.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
 #include <openssl/param_build.h>
-#include <openssl/params.h>
-#include <openssl/store.h>
 
-#include "tests/provider/support.h"
 #include "tests/provider/token_lab.h"
-
-#define OURS "provider=dot2hsm"
 
 static void loads_without_a_token_and_says_who_it_is(void **state)
 {

@@ -1,41 +1,9 @@
 /* test_tls.c: a TLS server whose key is in the token, TLS 1.2 and 1.3, with no property query. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/store.h>
 #include <openssl/x509.h>
 
-#include "tests/provider/support.h"
 #include "tests/provider/token_lab.h"
-
-struct fixture {
-    struct world world;
-};
-
-static int set_up(void **state)
-{
-    static struct fixture fixture;
-
-    lab_open();
-    world_open(&fixture.world, "default", "dot2hsm");
-    *state = &fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-
-    world_close(&fixture->world);
-    lab_close();
-    return 0;
-}
 
 /* Signed by the key itself, with no digest named: the curve's. */
 static X509 *self_signed(OSSL_LIB_CTX *libctx, EVP_PKEY *key)
@@ -77,10 +45,10 @@ static bool shake_hands(SSL *server, SSL *client)
  * properties: NULL, and the client knows nothing of dot2hsm; else the query of both sides. groups:
  * for the key agreement, NULL = as libssl has it.
  */
-static void handshake(struct fixture *fixture, const char *curve, int version,
-                      const char *properties, const char *groups)
+static void handshake(struct world *world, const char *curve, int version, const char *properties,
+                      const char *groups)
 {
-    OSSL_LIB_CTX *libctx = fixture->world.libctx;
+    OSSL_LIB_CTX *libctx = world->libctx;
     static unsigned number;
     char label[64];
     EVP_PKEY *key = NULL;
@@ -166,11 +134,11 @@ static void everything_through_us(void **state)
 /* The certificate's key is compared with the token's by their points. */
 static void a_certificate_of_another_key_is_refused(void **state)
 {
-    struct fixture *fixture = *state;
-    EVP_PKEY *one = lab_generate(fixture->world.libctx, "P-256", lab_uri("one"), NULL);
-    EVP_PKEY *two = lab_generate(fixture->world.libctx, "P-256", lab_uri("two"), NULL);
-    X509 *certificate = self_signed(fixture->world.libctx, one);
-    SSL_CTX *ctx = SSL_CTX_new_ex(fixture->world.libctx, NULL, TLS_server_method());
+    struct world *world = *state;
+    EVP_PKEY *one = lab_generate(world->libctx, "P-256", lab_uri("one"), NULL);
+    EVP_PKEY *two = lab_generate(world->libctx, "P-256", lab_uri("two"), NULL);
+    X509 *certificate = self_signed(world->libctx, one);
+    SSL_CTX *ctx = SSL_CTX_new_ex(world->libctx, NULL, TLS_server_method());
 
     assert_int_equal(X509_check_private_key(certificate, one), 1);
     assert_int_equal(X509_check_private_key(certificate, two), 0);
@@ -194,5 +162,5 @@ int main(void)
         cmocka_unit_test(a_certificate_of_another_key_is_refused),
     };
 
-    return cmocka_run_group_tests_name("provider/tls", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("provider/tls", tests, lab_setup, lab_teardown);
 }

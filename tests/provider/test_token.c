@@ -1,28 +1,11 @@
 /* test_token.c: keys in a SoftHSM token, on the four curves. */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include <openssl/core_names.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
-#include <openssl/params.h>
 #include <openssl/pem.h>
-#include <openssl/store.h>
 #include <openssl/x509.h>
 
-#include "tests/provider/support.h"
 #include "tests/provider/token_lab.h"
-
-#define OURS "provider=dot2hsm"
-
-static const uint8_t data[] = "an AuthenticatedDownloadRequest";
-static const uint8_t signer[] = "its enrollment certificate";
 
 struct fixture {
     struct world world;
@@ -36,13 +19,7 @@ static int set_up(void **state)
 
     lab_open();
     world_open(&fixture.world, "default", "dot2hsm");
-    for (size_t i = 0; i < lab_curves(); i++) {
-        fixture.keys[i] =
-            lab_generate(fixture.world.libctx, curve_names[i], lab_uri(curve_names[i]), NULL);
-        if (fixture.keys[i] == NULL)
-            ERR_print_errors_fp(stderr);
-        assert_non_null(fixture.keys[i]);
-    }
+    lab_keys(fixture.world.libctx, fixture.keys);
     fixture.derives = lab_generate(fixture.world.libctx, "P-256", lab_uri("agreement"), "derive");
     assert_non_null(fixture.derives);
     *state = &fixture;
@@ -59,25 +36,6 @@ static int tear_down(void **state)
     world_close(&fixture->world);
     lab_close();
     return 0;
-}
-
-static size_t sign(OSSL_LIB_CTX *libctx, const char *properties, EVP_PKEY *key, bool with_signer,
-                   uint8_t signature[128])
-{
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    EVP_PKEY_CTX *pkey_ctx = NULL;
-    OSSL_PARAM params[] = {OSSL_PARAM_END, OSSL_PARAM_END};
-    size_t size = 128;
-
-    if (with_signer)
-        params[0] =
-            OSSL_PARAM_construct_octet_string("dot2-signer", (void *)signer, sizeof(signer));
-    if (EVP_DigestSignInit_ex(ctx, &pkey_ctx, NULL, libctx, properties, key, params) != 1 ||
-        strcmp(OSSL_PROVIDER_get0_name(EVP_PKEY_CTX_get0_provider(pkey_ctx)), "dot2hsm") != 0 ||
-        EVP_DigestSign(ctx, signature, &size, data, sizeof(data)) != 1)
-        size = 0;
-    EVP_MD_CTX_free(ctx);
-    return size;
 }
 
 /* Made, then found again by URI: both sign, with and without a query, and the default verifies. */
@@ -97,9 +55,9 @@ static void token_keys_sign(void **state)
             const char *properties = (j & 2) != 0 ? OURS : NULL;
             uint8_t signature[128], digest[64];
             size_t size =
-                sign(fixture->world.libctx, properties, keys[j >> 2], with_signer, signature);
-            size_t n = digest_by_hand(curve_names[i], data, sizeof(data),
-                                      with_signer ? signer : NULL, sizeof(signer), digest);
+                lab_sign(fixture->world.libctx, properties, keys[j >> 2], with_signer, signature);
+            size_t n = digest_by_hand(curve_names[i], lab_data, sizeof(lab_data),
+                                      with_signer ? lab_signer : NULL, sizeof(lab_signer), digest);
 
             assert_true(size > 0);
             assert_true(verifies_plainly(found, digest, n, signature, size));
@@ -121,7 +79,7 @@ static void token_keys_give_p1363_and_ready_digests(void **state)
             OSSL_PARAM_END};
         uint8_t signature[128], digest[64];
         size_t size = sizeof(signature);
-        size_t n = digest_by_hand(curve_names[i], data, sizeof(data), NULL, 0, digest);
+        size_t n = digest_by_hand(curve_names[i], lab_data, sizeof(lab_data), NULL, 0, digest);
 
         assert_int_equal(EVP_PKEY_sign_init(ctx), 1);
         assert_int_equal(EVP_PKEY_sign(ctx, NULL, &size, NULL, 0), 1);
@@ -147,10 +105,11 @@ static void signer_survives_duplication_and_null_key(void **state)
     struct fixture *fixture = *state;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new(), *copy = EVP_MD_CTX_new();
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_octet_string("dot2-signer", (void *)signer, sizeof(signer)),
+        OSSL_PARAM_construct_octet_string("dot2-signer", (void *)lab_signer, sizeof(lab_signer)),
         OSSL_PARAM_END};
     uint8_t signature[128], digest[64];
-    size_t n = digest_by_hand("P-256", data, sizeof(data), signer, sizeof(signer), digest);
+    size_t n =
+        digest_by_hand("P-256", lab_data, sizeof(lab_data), lab_signer, sizeof(lab_signer), digest);
 
     assert_int_equal(EVP_DigestSignInit_ex(ctx, NULL, "SHA256", fixture->world.libctx, OURS,
                                            fixture->keys[0], params),
@@ -158,9 +117,9 @@ static void signer_survives_duplication_and_null_key(void **state)
     for (int round = 0; round < 2; round++) {
         size_t size = sizeof(signature);
 
-        assert_int_equal(EVP_DigestSignUpdate(ctx, data, 7), 1);
+        assert_int_equal(EVP_DigestSignUpdate(ctx, lab_data, 7), 1);
         assert_int_equal(EVP_MD_CTX_copy_ex(copy, ctx), 1);
-        assert_int_equal(EVP_DigestSignUpdate(copy, data + 7, sizeof(data) - 7), 1);
+        assert_int_equal(EVP_DigestSignUpdate(copy, lab_data + 7, sizeof(lab_data) - 7), 1);
         assert_int_equal(EVP_DigestSignFinal(copy, signature, &size), 1);
         assert_true(verifies_plainly(fixture->keys[0], digest, n, signature, size));
         assert_int_equal(EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, NULL, NULL), 1);
@@ -185,7 +144,7 @@ static void key_file_names_the_key(OSSL_LIB_CTX *libctx, EVP_PKEY *key)
     again = PEM_read_bio_PrivateKey_ex(file, NULL, NULL, NULL, libctx, NULL);
     assert_non_null(again);
     assert_int_equal(EVP_PKEY_eq(key, again), 1);
-    assert_true(sign(libctx, NULL, again, false, signature) > 0);
+    assert_true(lab_sign(libctx, NULL, again, false, signature) > 0);
     assert_int_equal(ERR_peek_error(), 0);
     assert_int_equal(BIO_eof(file), 1);
     /* asked for the public key, the file gives no private one */
@@ -193,7 +152,7 @@ static void key_file_names_the_key(OSSL_LIB_CTX *libctx, EVP_PKEY *key)
     public = PEM_read_bio_PUBKEY_ex(file, NULL, NULL, NULL, libctx, NULL);
     if (public != NULL) {
         assert_int_equal(EVP_PKEY_eq(key, public), 1);
-        assert_int_equal(sign(libctx, NULL, public, false, signature), 0);
+        assert_int_equal(lab_sign(libctx, NULL, public, false, signature), 0);
     }
     ERR_clear_error();
     EVP_PKEY_free(public);
@@ -225,7 +184,8 @@ static void private_halves_are_not_exported(void **state)
         ERR_clear_error();
         key_file_names_the_key(fixture->world.libctx, key);
         /* nor does the other provider sign with what it got */
-        assert_int_equal(sign(fixture->world.libctx, "provider=default", key, false, signature), 0);
+        assert_int_equal(lab_sign(fixture->world.libctx, "provider=default", key, false, signature),
+                         0);
         assert_int_not_equal(ERR_peek_error(), 0);
         ERR_clear_error();
 
@@ -268,7 +228,7 @@ static void token_keys_describe_themselves(void **state)
 
         assert_non_null(copy);
         assert_int_equal(EVP_PKEY_eq(key, copy), 1);
-        assert_true(sign(fixture->world.libctx, NULL, copy, true, signature) > 0);
+        assert_true(lab_sign(fixture->world.libctx, NULL, copy, true, signature) > 0);
         assert_int_not_equal(EVP_PKEY_eq(key, fixture->keys[(i + 1) % CURVE_COUNT]), 1);
         assert_int_equal(EVP_PKEY_copy_parameters(parameters, key), 1);
         assert_int_equal(EVP_PKEY_parameters_eq(parameters, key), 1);
@@ -322,7 +282,7 @@ static void token_keys_agree(void **state)
         assert_memory_equal(one, two, curve_size(curve_names[i]));
 
         /* what a key may not do, it does not; nor with a point of another curve */
-        assert_int_equal(sign(libctx, NULL, key, false, signature), 0);
+        assert_int_equal(lab_sign(libctx, NULL, key, false, signature), 0);
         assert_true(error_says("may not sign"));
         assert_int_equal(derive(libctx, fixture->keys[i], peer, one), 0);
         assert_true(error_says("may not derive"));
@@ -380,7 +340,7 @@ static void public_keys_and_listings(void **state)
 
     assert_non_null(public);
     assert_int_equal(EVP_PKEY_eq(public, fixture->keys[1]), 1);
-    assert_int_equal(sign(fixture->world.libctx, OURS, public, false, signature), 0);
+    assert_int_equal(lab_sign(fixture->world.libctx, OURS, public, false, signature), 0);
     assert_true(error_says("a public key cannot sign"));
     EVP_PKEY_free(public);
 
@@ -404,106 +364,6 @@ static void public_keys_and_listings(void **state)
     OSSL_STORE_close(store);
 }
 
-/* ---- threads ---- */
-
-struct work {
-    struct fixture *fixture;
-    pthread_t thread;
-    unsigned good;
-};
-
-#define THREADS 8
-#define ROUNDS 25
-
-static void *work(void *arg)
-{
-    struct work *own = arg;
-
-    for (unsigned i = 0; i < ROUNDS; i++) {
-        size_t at = i % lab_curves();
-        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-        OSSL_PARAM params[] = {
-            OSSL_PARAM_construct_octet_string("dot2-signer", (void *)signer, sizeof(signer)),
-            OSSL_PARAM_END};
-        uint8_t signature[128];
-        size_t size =
-            sign(own->fixture->world.libctx, OURS, own->fixture->keys[at], true, signature);
-
-        if (size > 0 &&
-            EVP_DigestVerifyInit_ex(ctx, NULL, NULL, own->fixture->world.libctx, OURS,
-                                    own->fixture->keys[at], params) == 1 &&
-            EVP_DigestVerify(ctx, signature, size, data, sizeof(data)) == 1)
-            own->good++;
-        EVP_MD_CTX_free(ctx);
-    }
-    return NULL;
-}
-
-static void eight_threads_share_the_keys(void **state)
-{
-    struct work works[THREADS];
-
-    for (size_t i = 0; i < THREADS; i++) {
-        works[i].fixture = *state;
-        works[i].good = 0;
-        assert_int_equal(pthread_create(&works[i].thread, NULL, work, &works[i]), 0);
-    }
-    for (size_t i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_join(works[i].thread, NULL), 0);
-        assert_int_equal(works[i].good, ROUNDS);
-    }
-}
-
-/* The public half is made when it is first asked for, here by all at the same moment. */
-struct asking {
-    EVP_PKEY *key;
-    pthread_barrier_t *begin;
-    pthread_t thread;
-    uint8_t point[2 * 48 + 1];
-    size_t size;
-};
-
-static void *ask(void *arg)
-{
-    struct asking *own = arg;
-
-    pthread_barrier_wait(own->begin);
-    if (EVP_PKEY_get_octet_string_param(own->key, "pub", own->point, sizeof(own->point),
-                                        &own->size) != 1)
-        own->size = 0;
-    return NULL;
-}
-
-static void threads_ask_for_a_public_half_at_once(void **state)
-{
-    struct fixture *fixture = *state;
-    struct asking all[THREADS];
-    pthread_barrier_t begin;
-    uint8_t point[2 * 48 + 1];
-    size_t size = 0;
-
-    assert_int_equal(
-        EVP_PKEY_get_octet_string_param(fixture->keys[0], "pub", point, sizeof(point), &size), 1);
-    pthread_barrier_init(&begin, NULL, THREADS);
-    for (unsigned round = 0; round < ROUNDS; round++) {
-        EVP_PKEY *key =
-            lab_load(fixture->world.libctx, lab_uri(curve_names[0]), OSSL_STORE_INFO_PKEY);
-
-        assert_non_null(key);
-        for (size_t i = 0; i < THREADS; i++) {
-            all[i] = (struct asking){.key = key, .begin = &begin};
-            assert_int_equal(pthread_create(&all[i].thread, NULL, ask, &all[i]), 0);
-        }
-        for (size_t i = 0; i < THREADS; i++) {
-            assert_int_equal(pthread_join(all[i].thread, NULL), 0);
-            assert_int_equal(all[i].size, size);
-            assert_memory_equal(all[i].point, point, size);
-        }
-        EVP_PKEY_free(key);
-    }
-    pthread_barrier_destroy(&begin);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,8 +375,6 @@ int main(void)
         cmocka_unit_test(token_keys_agree),
         cmocka_unit_test(uris_that_name_no_key_or_several_are_errors),
         cmocka_unit_test(public_keys_and_listings),
-        cmocka_unit_test(eight_threads_share_the_keys),
-        cmocka_unit_test(threads_ask_for_a_public_half_at_once),
     };
 
     return cmocka_run_group_tests_name("provider/token", tests, set_up, tear_down);

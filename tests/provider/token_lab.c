@@ -1,17 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-#include <openssl/core_names.h>
-#include <openssl/params.h>
-#include <openssl/store.h>
 
 #include "tests/provider/token_lab.h"
 
@@ -115,6 +104,23 @@ void lab_close(void)
     assert_int_equal(run(clean), 0);
 }
 
+int lab_setup(void **state)
+{
+    static struct world world;
+
+    lab_open();
+    world_open(&world, "default", "dot2hsm");
+    *state = &world;
+    return 0;
+}
+
+int lab_teardown(void **state)
+{
+    world_close(*state);
+    lab_close();
+    return 0;
+}
+
 const char *lab_uri(const char *label)
 {
     static char uri[256];
@@ -159,4 +165,36 @@ EVP_PKEY *lab_generate(OSSL_LIB_CTX *libctx, const char *curve, const char *uri,
         (void)EVP_PKEY_generate(ctx, &key);
     EVP_PKEY_CTX_free(ctx);
     return key;
+}
+
+void lab_keys(OSSL_LIB_CTX *libctx, EVP_PKEY *keys[CURVE_COUNT])
+{
+    for (size_t i = 0; i < lab_curves(); i++) {
+        keys[i] = lab_generate(libctx, curve_names[i], lab_uri(curve_names[i]), NULL);
+        if (keys[i] == NULL)
+            ERR_print_errors_fp(stderr);
+        assert_non_null(keys[i]);
+    }
+}
+
+const uint8_t lab_data[32] = "an AuthenticatedDownloadRequest",
+              lab_signer[27] = "its enrollment certificate";
+
+size_t lab_sign(OSSL_LIB_CTX *libctx, const char *properties, EVP_PKEY *key, bool with_signer,
+                uint8_t signature[128])
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pkey_ctx = NULL;
+    OSSL_PARAM params[] = {OSSL_PARAM_END, OSSL_PARAM_END};
+    size_t size = 128;
+
+    if (with_signer)
+        params[0] = OSSL_PARAM_construct_octet_string("dot2-signer", (void *)lab_signer,
+                                                      sizeof(lab_signer));
+    if (EVP_DigestSignInit_ex(ctx, &pkey_ctx, NULL, libctx, properties, key, params) != 1 ||
+        strcmp(OSSL_PROVIDER_get0_name(EVP_PKEY_CTX_get0_provider(pkey_ctx)), "dot2hsm") != 0 ||
+        EVP_DigestSign(ctx, signature, &size, lab_data, sizeof(lab_data)) != 1)
+        size = 0;
+    EVP_MD_CTX_free(ctx);
+    return size;
 }
