@@ -1,22 +1,15 @@
-/*
- * answer.c: one request: where it goes, who may have it, which octets of it, or why not.
- */
-#include "protocol/ra/http_range.h"
+/* answer.c: one request: where it goes, who may have it, or why not. */
 #include "protocol/ra/server_internal.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <event2/keyvalq_struct.h>
 #include <openssl/crypto.h>
-#include <openssl/ssl3.h>
 
 #define UNSUPPORTED_TYPE 415
 #define HEAD_ROOM 4096 /* more than the head of an answer takes */
-#define CHUNK 65536    /* octets of a file on their way at a time, for each connection */
 
 /* ---- the end of an answer ---- */
 
@@ -204,163 +197,6 @@ void ra_refuse_decision(struct ra_conn *conn, const struct ra_decision *decision
               unknown ? HTTP_NOTFOUND : HTTP_INTERNAL, detail);
 }
 
-/* ---- octets ---- */
-
-/*
- * Head and octets that are short enough for one TLS record become one: each piece in a buffer of
- * its own would be a record, and a call of write(), of its own.
- */
-static void join_head(struct ra_conn *conn)
-{
-    struct evbuffer *output = bufferevent_get_output(conn->bev);
-
-    if (evbuffer_get_length(output) <= SSL3_RT_MAX_PLAIN_LENGTH)
-        (void)evbuffer_pullup(output, -1); /* works without it */
-}
-
-/* evcon is NULL the first time, behind the head. */
-static void send_more(struct evhttp_connection *evcon, void *arg)
-{
-    struct ra_conn *conn = arg;
-    struct ra_answer *answer = &conn->answer;
-    struct evbuffer *buffer = NULL;
-    struct evbuffer_iovec space;
-    size_t want = answer->left < CHUNK ? (size_t)answer->left : CHUNK;
-    ssize_t n;
-
-    if (conn->state == RA_CONN_DEAD)
-        return;
-    if (answer->left == 0) {
-        evhttp_send_reply_end(answer->request);
-        return;
-    }
-    buffer = evbuffer_new();
-    if (buffer == NULL || evbuffer_reserve_space(buffer, (ev_ssize_t)want, &space, 1) != 1) {
-        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
-        goto out;
-    }
-    do {
-        n = pread(answer->file.fd, space.iov_base, want, (off_t)(answer->first + answer->sent));
-    } while (n < 0 && errno == EINTR);
-    /* The peer was promised Content-Length octets of one content: fewer, or others, are not sent
-     * for them. */
-    if (n <= 0 || !ra_file_unchanged(&answer->file)) {
-        ra_conn_kill(conn, LOG_WARNING, "file_changed", answer->name);
-        goto out;
-    }
-    space.iov_len = (size_t)n;
-    if (evbuffer_commit_space(buffer, &space, 1) != 0) {
-        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
-        goto out;
-    }
-    answer->sent += (uint64_t)n;
-    answer->left -= (uint64_t)n;
-    evhttp_send_reply_chunk_with_cb(answer->request, buffer, send_more, conn);
-    if (evcon == NULL)
-        join_head(conn);
-out:
-    if (buffer != NULL)
-        evbuffer_free(buffer);
-}
-
-static void send_head_only(struct ra_conn *conn, int status, const char *reason)
-{
-    conn->answer.status = status;
-    if (ra_head_begin(conn))
-        evhttp_send_reply(conn->answer.request, status, reason, NULL);
-}
-
-/* The validator is known: conditions, range, headers, octets. */
-static void answer_file(struct ra_conn *conn)
-{
-    struct ra_answer *answer = &conn->answer;
-    struct evhttp_request *request = answer->request;
-    struct evkeyvalq *in = evhttp_request_get_input_headers(request);
-    const char *none_match = evhttp_find_header(in, "If-None-Match");
-    const char *if_range = evhttp_find_header(in, "If-Range");
-    const char *range = evhttp_find_header(in, "Range");
-    bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
-    uint64_t size = (uint64_t)answer->file.st.st_size, first = 0, last = 0;
-    enum ra_range part = RA_RANGE_WHOLE;
-    char text[400];
-
-    if (conn->loop->stopping)
-        ra_header_add(conn, "Connection", "close");
-    answer->total = size;
-    ra_header_add(conn, "ETag", answer->etag);
-    if (none_match != NULL && ra_if_none_match(none_match, answer->etag)) {
-        send_head_only(conn, HTTP_NOTMODIFIED, "Not Modified");
-        return;
-    }
-    ra_header_add(conn, "Accept-Ranges", "bytes");
-    /* Range has a meaning with GET only (RFC 9110 section 14.2). */
-    if (!head && (if_range == NULL || ra_if_range_matches(if_range, answer->etag)))
-        part = ra_range_parse(range, size, &first, &last);
-    if (part == RA_RANGE_UNSATISFIABLE) {
-        snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)size);
-        ra_header_add(conn, "Content-Range", text);
-        ra_header_add(conn, "Content-Length", "0");
-        send_head_only(conn, 416, "Requested Range Not Satisfiable");
-        return;
-    }
-    if (part == RA_RANGE_PART) {
-        snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)first,
-                 (unsigned long long)last, (unsigned long long)size);
-        ra_header_add(conn, "Content-Range", text);
-        answer->part = true;
-        answer->first = first;
-        answer->left = last - first + 1;
-    } else {
-        answer->left = size;
-    }
-    ra_header_add_number(conn, "Content-Length", answer->left);
-    ra_header_add(conn, "Content-Type",
-                  strstr(answer->name, ".zip") != NULL ? "application/zip"
-                                                       : "application/octet-stream");
-    snprintf(text, sizeof text, "attachment; filename=\"%s\"", answer->name);
-    ra_header_add(conn, "Content-Disposition", text);
-    if (head) {
-        answer->left = 0;
-        send_head_only(conn, HTTP_OK, "OK");
-        return;
-    }
-    answer->status = part == RA_RANGE_PART ? 206 : HTTP_OK;
-    if (!ra_head_begin(conn))
-        return;
-    evhttp_send_reply_start(request, answer->status,
-                            part == RA_RANGE_PART ? "Partial Content" : "OK");
-    send_more(NULL, conn);
-}
-
-static void on_slice(evutil_socket_t fd, short what, void *arg)
-{
-    static const struct timeval at_once = {0, 0};
-    struct ra_conn *conn = arg;
-    struct ra_answer *answer = &conn->answer;
-
-    (void)fd;
-    (void)what;
-    if (conn->state == RA_CONN_DEAD)
-        return;
-    switch (ra_etag_step(conn->loop->etags, &answer->file, &answer->job, answer->etag)) {
-    case RA_ETAG_READY:
-        answer_file(conn);
-        break;
-    case RA_ETAG_MORE:
-        if (answer->slice == NULL)
-            answer->slice = evtimer_new(conn->loop->base, on_slice, conn);
-        if (answer->slice == NULL || event_add(answer->slice, &at_once) != 0)
-            ra_conn_kill(conn, LOG_ERR, "memory", NULL);
-        break;
-    case RA_ETAG_FAILED:
-        ra_conn_kill(conn, LOG_WARNING, "file_changed", answer->name);
-        break;
-    case RA_ETAG_MEMORY:
-        ra_conn_kill(conn, LOG_ERR, "memory", NULL);
-        break;
-    }
-}
-
 /* ---- the two kinds of services ---- */
 
 bool ra_authorise_fill(struct ra_conn *conn, struct ra_authorise *in, struct ra_decision *decision)
@@ -420,7 +256,7 @@ static void answer_authenticated(struct ra_conn *conn, enum ra_service service)
         ra_refuse_decision(conn, &decision);
         return;
     }
-    on_slice(-1, 0, conn);
+    ra_file_send(conn);
 }
 
 /* A file that anybody may have, and that could not be opened. */
@@ -465,7 +301,7 @@ static void answer_public(struct ra_conn *conn, char *const *configured, int cod
     name = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
     snprintf(answer->name, sizeof answer->name, "%s", name);
     snprintf(answer->etag, sizeof answer->etag, "\"%s\"", name);
-    answer_file(conn);
+    ra_file_send_now(conn);
 out:
     OPENSSL_free(path);
 }
@@ -481,7 +317,7 @@ static void answer_crl(struct ra_conn *conn)
         return;
     }
     snprintf(answer->name, sizeof answer->name, "%s", name == NULL ? path : name + 1);
-    on_slice(-1, 0, conn);
+    ra_file_send(conn);
 }
 
 static void dispatch(struct ra_conn *conn)

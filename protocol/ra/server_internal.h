@@ -1,16 +1,17 @@
 /*
  * server_internal.h: the parts of the server among themselves. Private to protocol/ra.
  *
- * server.c  start and stop, what may be exchanged while it runs
- * loop.c    loops and listeners
- * conn.c    one connection: admission, deadlines, its end
- * gate.c    what of a connection's octets evhttp gets to see
- * route.c   which path is which service
- * answer.c  one request: route, decision, conditions, octets
- * post.c    what is answered to a POST
- * files.c   opening files and their validators
- * peers.c   how many connections an address has
- * metrics.c what is counted, and how it is told
+ * server.c     start and stop, what may be exchanged while it runs
+ * loop.c       loops and listeners
+ * conn.c       one connection: admission, deadlines, its end
+ * gate.c       what of a connection's octets evhttp gets to see
+ * route.c      which path is which service
+ * answer.c     one request: route, decision, refusal
+ * send_file.c  an open file as an answer: conditions, range, octets
+ * post.c       what is answered to a POST
+ * files.c      opening files and their validators
+ * peers.c      how many connections an address has
+ * metrics.c    what is counted, and how it is told
  *
  * A connection lives in one loop and is touched by its thread only; what loops share is in struct
  * ra_server, behind its lock or atomic.
@@ -311,6 +312,13 @@ void ra_authorise_clear(struct ra_authorise *in);
 void ra_answer_request(struct evhttp_request *request, void *loop);
 /* Frees what an answer holds; request has been or will be freed by evhttp unless it is orphaned. */
 void ra_answer_abort(struct ra_conn *conn);
+
+/* ---- send_file.c --------------------------------------------------------------------------- */
+
+/* Answers with conn->answer.file, which is open, once its validator is made. */
+void ra_file_send(struct ra_conn *conn);
+/* The same where conn->answer.etag is known already. */
+void ra_file_send_now(struct ra_conn *conn);
 
 /* ---- post.c -------------------------------------------------------------------------------- */
 
