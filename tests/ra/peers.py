@@ -312,7 +312,9 @@ def descriptors(server, body, pid):
     check(again == (500 if posted == 200 else 200), "the request again:", posted, again)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
     after = settled(server)
-    check(after["process_open_fds"] <= open_now + 4, "descriptors are left")
+    # But for the store's: two loops may have asked it at once, and one connection is for writing.
+    check(after["process_open_fds"] <= open_now + 8, "descriptors are left:", open_now,
+          after["process_open_fds"])
     check(after["dot2hsm_ra_accept_errors_total"] >= 1, "no accept has failed")
     print("out of descriptors: %d accepts failed, %.0f %% of a processor" %
           (after["dot2hsm_ra_accept_errors_total"], 100 * used))
