@@ -15,6 +15,12 @@ extern struct shim_state *fault_state;
 void fault_open(const char *const *tokens);
 /* A context over the shim, and a key of the token "lab" in it. */
 p11_ctx *fault_ctx(void (*change)(struct p11_config *config));
+/* A change: calls have half a second, which takes FAULT_SLACK more under the machine's other work.
+ */
+void fault_quick(struct p11_config *config);
+#define FAULT_SLACK 1.5
+/* For cmocka, before a group: the key of label "key". */
+int fault_key_setup(void **state);
 
 uint64_t fault_calls(enum shim_function function);
 uint64_t fault_all_calls(void);
@@ -27,7 +33,6 @@ void fault_signs(p11_key *key);
 /* Signs and expects an error; its text is in lab_error. */
 enum p11_status fault_refused(p11_key *key);
 
-double fault_seconds(void);
 void fault_sleep(unsigned ms);
 
 /* What is written to stderr from now on goes to a file; its text so far, in a static buffer. */

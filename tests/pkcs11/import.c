@@ -3,8 +3,6 @@
  */
 #include "tests/pkcs11/lab.h"
 
-#include <string.h>
-
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>

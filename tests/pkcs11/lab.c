@@ -4,17 +4,14 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <spawn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 
@@ -67,6 +64,9 @@ bool lab_is_softokn(void)
 
     return kind != NULL && strcmp(kind, "softokn") == 0;
 }
+
+const enum p11_curve lab_curve[4] = {P11_CURVE_P256, P11_CURVE_P384, P11_CURVE_BRAINPOOL_P256R1,
+                                     P11_CURVE_BRAINPOOL_P384R1};
 
 size_t lab_curves(void)
 {
@@ -128,6 +128,13 @@ void lab_close(void)
     (void)nftw(lab_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+int lab_teardown(void **state)
+{
+    (void)state;
+    lab_close();
+    return 0;
+}
+
 p11_ctx *lab_ctx(void (*change)(struct p11_config *config))
 {
     char source[300];
@@ -157,6 +164,17 @@ p11_key *lab_key(p11_ctx *ctx, const char *label, enum p11_curve curve, unsigned
         fail_msg("%s", lab_error);
     }
     return key;
+}
+
+enum p11_status lab_open_key(p11_ctx *ctx, const char *label, p11_key **key)
+{
+    char uri[100];
+    enum p11_status status;
+
+    snprintf(uri, sizeof(uri), "pkcs11:token=lab;object=%s", label);
+    status = p11_key_open_uri(ctx, uri, NULL, NULL, key);
+    assert_int_equal(lab_last_error(), status);
+    return status;
 }
 
 static EVP_PKEY *public_key(enum p11_curve curve, const uint8_t *point)
@@ -264,4 +282,23 @@ enum p11_status lab_last_error(void)
     if (ERR_GET_LIB(error) != p11_error_library())
         return P11_OK;
     return (enum p11_status)ERR_GET_REASON(error);
+}
+
+void lab_signs(p11_key *key)
+{
+    enum p11_status status = lab_sign(key);
+
+    if (status != P11_OK) {
+        lab_last_error();
+        fail_msg("%s: %s", p11_status_name(status), lab_error);
+    }
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+double lab_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }

@@ -10,8 +10,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
+#include <openssl/err.h>
 #include <p11-kit/pkcs11.h>
 
 #include "pkcs11/p11.h"
@@ -31,9 +35,11 @@ void lab_open(void);
 bool lab_is_softokn(void);
 /* How many of the four curves the token knows: NSS has no Brainpool. */
 size_t lab_curves(void);
+extern const enum p11_curve lab_curve[4]; /* those that NSS knows come first */
 /* One more token with the same PIN. */
 void lab_token(const char *label);
 void lab_close(void);
+int lab_teardown(void **state); /* the same, for cmocka */
 /* Runs a program and waits; its exit status. Output is dropped. */
 int lab_run(const char *const argv[]);
 /* A file in lab_dir; the path is in a static buffer. */
@@ -45,16 +51,23 @@ p11_ctx *lab_ctx(void (*change)(struct p11_config *config));
 /* Generates object=label in the token "lab"; fails the test if that fails. */
 p11_key *lab_key(p11_ctx *ctx, const char *label, enum p11_curve curve, unsigned usage);
 
+/* Opens object=label in the token "lab"; why it is refused is in lab_error. */
+enum p11_status lab_open_key(p11_ctx *ctx, const char *label, p11_key **key);
+
 /* Whether r || s is a signature of the digest by the point, as libcrypto sees it. */
 bool lab_verify(enum p11_curve curve, const uint8_t *point, const uint8_t *digest,
                 size_t digest_size, const uint8_t *signature);
 /* Signs with the key and verifies with libcrypto. */
 enum p11_status lab_sign(p11_key *key);
+/* The same, and fails the test with the reason if that fails or leaves an error. */
+void lab_signs(p11_key *key);
 
 /* The module itself: the same copy that the library uses. */
 CK_FUNCTION_LIST *lab_cryptoki(void);
 /* A session of the test's own; the login is the process's. */
 CK_SESSION_HANDLE lab_session(void);
+
+double lab_seconds(void);
 
 /* A key made by libcrypto. */
 struct lab_software_key {

@@ -4,10 +4,6 @@
  */
 #include "tests/pkcs11/fault.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 static void no_source(struct p11_config *config)
 {
     config->pin_source = NULL;
@@ -193,13 +189,6 @@ static void test_always_authenticate(void **state)
     p11_ctx_free(ctx);
 }
 
-static int close_lab(void **state)
-{
-    (void)state;
-    lab_close();
-    return 0;
-}
-
 /* The PIN is typed in on the device: none is read, none is sent, nobody is asked. */
 static void test_path(void **state)
 {
@@ -250,6 +239,6 @@ int main(int argc, char **argv)
 
     fault_open(tokens);
     if (argc == 2 && strcmp(argv[1], "path") == 0)
-        return cmocka_run_group_tests_name("fault path", path, NULL, close_lab);
-    return cmocka_run_group_tests_name("fault pin", tests, NULL, close_lab);
+        return cmocka_run_group_tests_name("fault path", path, NULL, lab_teardown);
+    return cmocka_run_group_tests_name("fault pin", tests, NULL, lab_teardown);
 }

@@ -1,28 +1,14 @@
 /*
- * A token that goes and comes back, in its slot or in another, calls that do not return, a HSM that
- * stays away, a module that belongs to the application, forks in the middle of it.
+ * A token that goes and comes back, in its slot or in another, a HSM that stays away, a module that
+ * belongs to the application, forks in the middle of it.
  */
 #include "tests/pkcs11/fault.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <openssl/err.h>
-
-/* Beyond a deadline, for the machine's other work. */
-#define SLACK 1.5
-
-static void quick(struct p11_config *config)
-{
-    config->deadline_ms = 500;
-    config->key_copy = P11_NO;
-}
 
 static void patient(struct p11_config *config)
 {
@@ -55,7 +41,7 @@ static void *put_back_later(void *arg)
 
 static void removed_and_put_back(void)
 {
-    p11_ctx *ctxs[2] = {fault_ctx(quick), fault_ctx(patient)};
+    p11_ctx *ctxs[2] = {fault_ctx(fault_quick), fault_ctx(patient)};
     p11_key *keys[2] = {NULL, NULL};
     p11_objects *objects = NULL;
     struct p11_stats before, after;
@@ -68,9 +54,9 @@ static void removed_and_put_back(void)
     fault_signs(keys[0]);
     p11_ctx_stats(ctxs[0], &before);
     take_token_out();
-    begin = fault_seconds();
+    begin = lab_seconds();
     assert_int_equal(fault_refused(keys[0]), P11_E_DEADLINE);
-    assert_true(fault_seconds() - begin < 0.5 + SLACK);
+    assert_true(lab_seconds() - begin < 0.5 + FAULT_SLACK);
     assert_non_null(strstr(lab_error, "CKR_TOKEN_NOT_PRESENT"));
     p11_ctx_stats(ctxs[0], &after);
     assert_int_equal(after.failed_recoveries, before.failed_recoveries + 1);
@@ -134,7 +120,8 @@ static void test_back_in_another_slot(void **state)
 {
     const uint64_t ours = lab_slot(LAB_TOKEN), its = lab_slot("other");
     const uint64_t numbers[] = {0x40000000, ours ^ its, 0};
-    p11_ctx *ctxs[2] = {fault_ctx(quick), fault_ctx(patient)}; /* the second with a session copy */
+    p11_ctx *ctxs[2] = {fault_ctx(fault_quick),
+                        fault_ctx(patient)}; /* the second with a session copy */
     struct p11_generate how = {P11_CURVE_P256, P11_USAGE_SIGN};
     p11_key *keys[2] = {NULL, NULL}, *other = NULL;
     size_t size = 0;
@@ -244,124 +231,6 @@ static void test_exchanged_before_met(void **state)
     p11_ctx_free(ctx);
 }
 
-struct stuck {
-    p11_key *key;
-    enum p11_status status;
-    atomic_bool done;
-};
-
-static void *sign_stuck(void *arg)
-{
-    struct stuck *stuck = arg;
-
-    stuck->status = lab_sign(stuck->key);
-    ERR_clear_error();
-    atomic_store(&stuck->done, true);
-    return NULL;
-}
-
-/* C_Sign of one thread takes three seconds; everything else goes on, and it is said. */
-static void begin_stuck(struct stuck *stuck, pthread_t *thread)
-{
-    uint64_t before = fault_calls(SHIM_C_Sign);
-
-    fault_delay(SHIM_C_Sign, 3000);
-    assert_int_equal(pthread_create(thread, NULL, sign_stuck, stuck), 0);
-    while (fault_calls(SHIM_C_Sign) == before)
-        fault_sleep(1);
-    fault_sleep(20); /* it has read its delay */
-    fault_delay(SHIM_C_Sign, 0);
-}
-
-static void test_stuck_call(void **state)
-{
-    p11_ctx *ctx = fault_ctx(quick);
-    struct p11_stats before, while_stuck, after;
-    struct stuck stuck = {0};
-    pthread_t thread;
-    char *text;
-    double begin;
-    int status = -1;
-    pid_t pid;
-
-    (void)state;
-    assert_int_equal(p11_key_open_uri(ctx, "pkcs11:token=lab;object=key", NULL, NULL, &stuck.key),
-                     P11_OK);
-    fault_signs(stuck.key);
-    p11_ctx_stats(ctx, &before);
-    fault_capture();
-    begin_stuck(&stuck, &thread);
-    begin = fault_seconds();
-    fault_signs(stuck.key);
-    fault_signs(stuck.key);
-    assert_true(fault_seconds() - begin < 0.5);
-    assert_null(strstr(fault_captured(), "has not returned"));
-    fault_sleep(700);
-    fault_signs(stuck.key);
-    fault_signs(stuck.key); /* said once */
-    text = strdup(fault_captured());
-    p11_ctx_stats(ctx, &while_stuck);
-    assert_false(atomic_load(&stuck.done));
-    /* A fork waits for it until the deadline, and no longer. */
-    begin = fault_seconds();
-    pid = fork();
-    if (pid == 0)
-        _exit(lab_sign(stuck.key) == P11_OK ? 0 : 1);
-    assert_true(fault_seconds() - begin < 0.5 + SLACK);
-    fault_signs(stuck.key);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    fault_release();
-    assert_int_equal(status, 0);
-    assert_int_equal(stuck.status, P11_OK);
-    p11_ctx_stats(ctx, &after);
-    assert_int_equal(before.stuck, 0);
-    assert_int_equal(while_stuck.stuck, 1);
-    assert_int_equal(while_stuck.inside, 1);
-    assert_int_equal(while_stuck.late, before.late + 1);
-    assert_int_equal(while_stuck.sessions, while_stuck.idle + 1);
-    assert_int_equal(after.stuck, 0);
-    assert_int_equal(after.late, while_stuck.late);
-    /* The stuck one is the only one that took a second. */
-    assert_int_equal(after.work[P11_WORK_SIGN].calls - after.work[P11_WORK_SIGN].within[6],
-                     before.work[P11_WORK_SIGN].calls - before.work[P11_WORK_SIGN].within[6] + 1);
-    assert_non_null(
-        strstr(text, "C_Sign has not returned within the deadline of 500 ms (1 so far)"));
-    assert_null(strstr(strstr(text, "has not returned") + 1, "has not returned"));
-    assert_non_null(strstr(fault_captured(), "C_Sign returned after 3"));
-    free(text);
-    p11_key_free(stuck.key);
-    p11_ctx_free(ctx);
-}
-
-/* Those who wait for a rebuild that is stuck wait until their deadline. */
-static void test_stuck_rebuild(void **state)
-{
-    p11_ctx *ctx = fault_ctx(quick);
-    struct stuck stuck[3] = {0};
-    pthread_t thread;
-    double begin;
-
-    (void)state;
-    assert_int_equal(
-        p11_key_open_uri(ctx, "pkcs11:token=lab;object=key", NULL, NULL, &stuck[0].key), P11_OK);
-    fault_signs(stuck[0].key);
-    fault_reset();
-    fault_delay(SHIM_C_OpenSession, 2500);
-    assert_int_equal(remote_cryptoki()->C_CloseAllSessions(lab_slot(LAB_TOKEN)), CKR_OK);
-    assert_int_equal(pthread_create(&thread, NULL, sign_stuck, &stuck[0]), 0);
-    while (fault_calls(SHIM_C_OpenSession) == 0)
-        fault_sleep(1);
-    begin = fault_seconds();
-    assert_int_equal(fault_refused(stuck[0].key), P11_E_DEADLINE);
-    assert_true(fault_seconds() - begin < 0.5 + SLACK);
-    fault_delay(SHIM_C_OpenSession, 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    fault_signs(stuck[0].key);
-    p11_key_free(stuck[0].key);
-    p11_ctx_free(ctx);
-}
-
 #define STORMERS 16
 
 static p11_ctx *storm_ctx;
@@ -389,14 +258,13 @@ static void *storm(void *arg)
 /* Away for two seconds under 16 threads that sign and open keys: few calls ask for it. */
 static void test_no_storm(void **state)
 {
-    p11_ctx *ctx = fault_ctx(quick);
+    p11_ctx *ctx = fault_ctx(fault_quick);
     p11_key *key = NULL;
     pthread_t threads[STORMERS];
     unsigned before;
 
     (void)state;
-    assert_int_equal(p11_key_open_uri(ctx, "pkcs11:token=lab;object=key", NULL, NULL, &key),
-                     P11_OK);
+    assert_int_equal(lab_open_key(ctx, "key", &key), P11_OK);
     storm_ctx = fault_ctx(NULL);
     atomic_store(&over, false);
     for (int i = 0; i < STORMERS; i++)
@@ -442,19 +310,18 @@ static void test_fork_all_at_once(void **state)
     pid_t pids[8];
 
     (void)state;
-    assert_int_equal(p11_key_open_uri(ctx, "pkcs11:token=lab;object=key", NULL, NULL, &key),
-                     P11_OK);
+    assert_int_equal(lab_open_key(ctx, "key", &key), P11_OK);
     fault_signs(key);
     assert_int_equal(pipe(pipes), 0);
     first = calloc(8, sizeof *first);
     for (int i = 0; i < 8; i++) {
         pids[i] = fork();
         if (pids[i] == 0) {
-            double begin = fault_seconds();
+            double begin = lab_seconds();
             double took;
             int failed = lab_sign(key) != P11_OK;
 
-            took = fault_seconds() - begin;
+            took = lab_seconds() - begin;
             for (int k = 0; k < 50; k++)
                 failed += lab_sign(key) != P11_OK;
             if (write(pipes[1], &took, sizeof took) != sizeof took)
@@ -491,7 +358,7 @@ static void test_owned(void **state)
 
     (void)state;
     assert_int_equal(remote_cryptoki()->C_Initialize(NULL), CKR_OK);
-    ctx = fault_ctx(quick);
+    ctx = fault_ctx(fault_quick);
     key = lab_key(ctx, "key", P11_CURVE_P256, P11_USAGE_SIGN);
     fault_signs(key);
     fault_reset();
@@ -512,29 +379,13 @@ static void test_owned(void **state)
     assert_int_equal(remote_cryptoki()->C_GetInfo(&info), CKR_OK);
 }
 
-static int make_key(void **state)
-{
-    p11_ctx *ctx = fault_ctx(NULL);
-
-    (void)state;
-    p11_key_free(lab_key(ctx, "key", P11_CURVE_P256, P11_USAGE_SIGN));
-    p11_ctx_free(ctx);
-    return 0;
-}
-
-static int close_lab(void **state)
-{
-    (void)state;
-    lab_close();
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_removed),    cmocka_unit_test(test_back_in_another_slot),
-        cmocka_unit_test(test_stuck_call), cmocka_unit_test(test_stuck_rebuild),
-        cmocka_unit_test(test_no_storm),   cmocka_unit_test(test_fork_all_at_once),
+        cmocka_unit_test(test_removed),
+        cmocka_unit_test(test_back_in_another_slot),
+        cmocka_unit_test(test_no_storm),
+        cmocka_unit_test(test_fork_all_at_once),
     };
     const struct CMUnitTest owned[] = {cmocka_unit_test(test_owned)};
     const struct CMUnitTest exchanged[] = {cmocka_unit_test(test_exchanged_before_met)};
@@ -542,8 +393,8 @@ int main(int argc, char **argv)
 
     fault_open(tokens);
     if (argc == 2 && strcmp(argv[1], "owned") == 0)
-        return cmocka_run_group_tests_name("fault owned", owned, NULL, close_lab);
+        return cmocka_run_group_tests_name("fault owned", owned, NULL, lab_teardown);
     if (argc == 2 && strcmp(argv[1], "exchanged") == 0)
-        return cmocka_run_group_tests_name("fault exchanged", exchanged, NULL, close_lab);
-    return cmocka_run_group_tests_name("fault recovery", tests, make_key, close_lab);
+        return cmocka_run_group_tests_name("fault exchanged", exchanged, NULL, lab_teardown);
+    return cmocka_run_group_tests_name("fault recovery", tests, fault_key_setup, lab_teardown);
 }

@@ -5,10 +5,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <openssl/err.h>
 
 #define THREADS 8
 
@@ -186,13 +182,6 @@ static void test_one_session(void **state)
     p11_ctx_free(ctx);
 }
 
-static int close_lab(void **state)
-{
-    (void)state;
-    lab_close();
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +192,6 @@ int main(int argc, char **argv)
 
     fault_open(NULL);
     if (argc == 2 && strcmp(argv[1], "one") == 0)
-        return cmocka_run_group_tests_name("fault one session", one, NULL, close_lab);
-    return cmocka_run_group_tests_name("fault sessions", tests, NULL, close_lab);
+        return cmocka_run_group_tests_name("fault one session", one, NULL, lab_teardown);
+    return cmocka_run_group_tests_name("fault sessions", tests, NULL, lab_teardown);
 }

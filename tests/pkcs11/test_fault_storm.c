@@ -9,19 +9,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <openssl/err.h>
 
 #define THREADS 64
 #define DEADLINE_MS 3000
 #define MOST_KILLS 32
 
-static pid_t server;
 static p11_key *key;
 static atomic_bool over;
 
@@ -68,9 +62,9 @@ static void *keep_signing(void *arg)
     while (!atomic_load(&over)) {
         uint8_t signature[64];
         size_t size = sizeof signature;
-        double begin = fault_seconds();
+        double begin = lab_seconds();
         enum p11_status status = p11_key_sign(key, digest, sizeof digest, signature, &size);
-        double end = fault_seconds();
+        double end = lab_seconds();
 
         if (end - begin > signer->longest)
             signer->longest = end - begin;
@@ -106,11 +100,11 @@ static void kill_and_restart(unsigned away_ms)
     unsigned i = atomic_load(&kills);
 
     assert_true(i < MOST_KILLS);
-    away[i].from = fault_seconds();
-    remote_stop(server, SIGKILL);
+    away[i].from = lab_seconds();
+    remote_stop(remote_server, SIGKILL);
     fault_sleep(away_ms);
-    server = remote_start(LAB_MODULE);
-    away[i].to = fault_seconds();
+    remote_server = remote_start(LAB_MODULE);
+    away[i].to = lab_seconds();
     atomic_store(&kills, i + 1);
 }
 
@@ -125,7 +119,7 @@ static void test_storm(void **state)
      */
     int count = sanitizer == NULL || sanitizer[0] == '\0' ? THREADS : 16;
     p11_ctx *ctx = remote_ctx(behind_server);
-    double end = fault_seconds() + length;
+    double end = lab_seconds() + length;
     unsigned errors = 0;
     unsigned long signatures = 0;
 
@@ -134,7 +128,7 @@ static void test_storm(void **state)
     key = lab_key(ctx, "storm", P11_CURVE_P256, P11_USAGE_SIGN);
     for (int i = 0; i < count; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, keep_signing, &signers[i]), 0);
-    while (fault_seconds() + period_ms / 1000.0 < end) {
+    while (lab_seconds() + period_ms / 1000.0 < end) {
         fault_sleep(period_ms / 2);
         /* Now shorter than the deadline, now longer. */
         kill_and_restart(atomic_load(&kills) % 2 == 0 ? 300 : DEADLINE_MS + 200);
@@ -181,7 +175,7 @@ static void test_other_key_afterwards(void **state)
 
         assert_int_equal(p11_key_generate(ctx, uri, &how, NULL, NULL, &mine), P11_OK);
         fault_signs(mine);
-        remote_stop(server, SIGKILL);
+        remote_stop(remote_server, SIGKILL);
         fault_refused(mine);
         pid = fork();
         if (pid == 0) { /* straight to the token, in a process of its own */
@@ -197,7 +191,7 @@ static void test_other_key_afterwards(void **state)
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
-        server = remote_start(LAB_MODULE);
+        remote_server = remote_start(LAB_MODULE);
         for (int k = 0; k < 3; k++) {
             assert_int_equal(fault_refused(mine), expected[i]);
             assert_non_null(strstr(lab_error, i == 0 ? "object=swapped" : "object=taken"));
@@ -272,29 +266,11 @@ static void test_memory_stays(void **state)
     p11_ctx_free(ctx);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    lab_open();
-    remote_lab_setup();
-    server = remote_start(LAB_MODULE);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    kill(server, SIGTERM);
-    waitpid(server, NULL, 0);
-    lab_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_other_key_afterwards),
                                        cmocka_unit_test(test_memory_stays),
                                        cmocka_unit_test(test_storm)};
 
-    return cmocka_run_group_tests_name("fault storm", tests, setup, teardown);
+    return cmocka_run_group_tests_name("fault storm", tests, remote_setup, remote_teardown);
 }

@@ -3,17 +3,9 @@
  */
 #include "tests/pkcs11/lab.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#include <openssl/err.h>
-
 #include <openssl/bn.h>
 #include <openssl/ec.h>
 #include <openssl/objects.h>
-
-static const enum p11_curve curves[] = {P11_CURVE_P256, P11_CURVE_P384, P11_CURVE_BRAINPOOL_P256R1,
-                                        P11_CURVE_BRAINPOOL_P384R1};
 
 static struct p11_import import_of(const struct lab_software_key *key, unsigned usage)
 {
@@ -138,7 +130,7 @@ static void test_import_and_use(void **state)
         char label[40], uri[100];
         size_t size = 0;
 
-        lab_software(curves[i % 4], &software);
+        lab_software(lab_curve[i % 4], &software);
         what = import_of(&software, usage);
         snprintf(label, sizeof(label), "import-%zu", i);
         snprintf(uri, sizeof(uri), "pkcs11:token=lab;object=%s", label);
@@ -200,10 +192,10 @@ static void test_wrong_pairs(void **state)
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
-        EC_GROUP *group = EC_GROUP_new_by_curve_name(OBJ_sn2nid(p11_curve_name(curves[i])));
+        EC_GROUP *group = EC_GROUP_new_by_curve_name(OBJ_sn2nid(p11_curve_name(lab_curve[i])));
 
-        lab_software(curves[i], &software);
-        lab_software(curves[i], &other);
+        lab_software(lab_curve[i], &software);
+        lab_software(lab_curve[i], &other);
         what = import_of(&software, P11_USAGE_SIGN);
         what.point = other.point; /* another key's */
         refused(ctx, uri, &what, P11_E_ARGUMENT);

@@ -8,15 +8,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <openssl/err.h>
 
 #define CLIENT "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so"
 

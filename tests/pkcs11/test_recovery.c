@@ -6,12 +6,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <openssl/err.h>
 
 static void quick(struct p11_config *config)
 {
@@ -24,18 +20,6 @@ static void no_copy(struct p11_config *config)
     config->key_copy = P11_NO;
 }
 
-/* Signs, and says on failure why. */
-static void signs(p11_key *key)
-{
-    enum p11_status status = lab_sign(key);
-
-    if (status != P11_OK) {
-        lab_last_error();
-        fail_msg("%s: %s", p11_status_name(status), lab_error);
-    }
-    assert_int_equal(ERR_peek_error(), 0); /* a recovery leaves no error behind */
-}
-
 static void test_sessions_closed(void **state)
 {
     p11_ctx *ctx = lab_ctx(quick);
@@ -46,10 +30,10 @@ static void test_sessions_closed(void **state)
 
     (void)state;
     for (int i = 0; i < 3; i++) {
-        signs(key);
+        lab_signs(key);
         assert_int_equal(lab_cryptoki()->C_CloseAllSessions(lab_slot(LAB_TOKEN)), CKR_OK);
         lab_count_reset();
-        signs(key);
+        lab_signs(key);
         assert_int_equal(lab_count[LAB_LOGIN], 1);
         assert_int_equal(lab_count[LAB_FINALIZE], 0);
         lab_cryptoki()->C_CloseAllSessions(lab_slot(LAB_TOKEN));
@@ -69,10 +53,10 @@ static void test_logged_out(void **state)
         p11_key *key = lab_key(ctxs[i], i == 0 ? "out-0" : "out-1", P11_CURVE_P256, P11_USAGE_SIGN);
         CK_SESSION_HANDLE session;
 
-        signs(key);
+        lab_signs(key);
         session = lab_session();
         assert_int_equal(lab_cryptoki()->C_Logout(session), CKR_OK);
-        signs(key);
+        lab_signs(key);
         lab_cryptoki()->C_CloseSession(session);
         p11_key_free(key);
         p11_ctx_free(ctxs[i]);
@@ -86,15 +70,15 @@ static void test_finalised(void **state)
     p11_objects *objects = NULL;
 
     (void)state;
-    signs(key);
+    lab_signs(key);
     assert_int_equal(lab_cryptoki()->C_Finalize(NULL), CKR_OK);
-    signs(key);
+    lab_signs(key);
     assert_int_equal(lab_cryptoki()->C_Finalize(NULL), CKR_OK);
     assert_int_equal(
         p11_find(ctx, "pkcs11:token=lab;object=finalised", P11_ANY, NULL, NULL, &objects), P11_OK);
     assert_int_equal(p11_objects_count(objects), 2);
     p11_objects_free(objects);
-    signs(key);
+    lab_signs(key);
     p11_key_free(key);
     p11_ctx_free(ctx);
 }
@@ -114,10 +98,10 @@ static void test_answers(void **state)
     p11_key *key = lab_key(ctx, "answers", P11_CURVE_P256, P11_USAGE_SIGN);
 
     (void)state;
-    signs(key);
+    lab_signs(key);
     for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++) {
         lab_fail_next(i % 2 == 0 ? LAB_SIGN : LAB_SIGN_INIT, again[i], 1);
-        signs(key);
+        lab_signs(key);
         lab_fail_next(LAB_SIGN, again[i], 2);
         lab_count_reset();
         assert_int_not_equal(lab_sign(key), P11_OK);
@@ -125,7 +109,7 @@ static void test_answers(void **state)
         assert_non_null(strstr(lab_error, "C_Sign: CKR_"));
         assert_non_null(strstr(lab_error, "object=answers"));
         assert_int_equal(lab_count[LAB_SIGN], 2);
-        signs(key);
+        lab_signs(key);
     }
     for (size_t i = 0; i < sizeof(not_again) / sizeof(not_again[0]); i++) {
         lab_fail_next(LAB_SIGN, not_again[i], 1);
@@ -136,7 +120,7 @@ static void test_answers(void **state)
         assert_int_equal(lab_count[LAB_LOGIN], 0);
         /* The session is not handed to the next one. */
         lab_count_reset();
-        signs(key);
+        lab_signs(key);
         assert_int_equal(lab_count[LAB_OPEN_SESSION], 1);
     }
     p11_key_free(key);
@@ -150,11 +134,11 @@ static void test_away_for_a_while(void **state)
     p11_key *key = lab_key(ctx, "away", P11_CURVE_P256, P11_USAGE_SIGN);
 
     (void)state;
-    signs(key);
+    lab_signs(key);
     lab_fail_next(LAB_SIGN, CKR_DEVICE_REMOVED, 1);
     lab_fail_next(LAB_OPEN_SESSION, CKR_DEVICE_REMOVED, 6);
     lab_count_reset();
-    signs(key);
+    lab_signs(key);
     assert_true(lab_count[LAB_FINALIZE] >= 2);
     lab_fail_next(LAB_SIGN, CKR_DEVICE_REMOVED, 1);
     lab_fail_next(LAB_OPEN_SESSION, CKR_DEVICE_REMOVED, 100000);
@@ -162,7 +146,7 @@ static void test_away_for_a_while(void **state)
     assert_int_equal(lab_last_error(), P11_E_DEADLINE);
     assert_non_null(strstr(lab_error, "CKR_DEVICE_REMOVED"));
     lab_fail_next(LAB_OPEN_SESSION, CKR_OK, 0);
-    signs(key);
+    lab_signs(key);
     p11_key_free(key);
     p11_ctx_free(ctx);
 }
@@ -212,8 +196,8 @@ static void test_deleted(void **state)
         p11_key *other =
             lab_key(ctxs[i], i == 0 ? "kept-0" : "kept-1", P11_CURVE_P256, P11_USAGE_SIGN);
 
-        signs(key);
-        signs(other);
+        lab_signs(key);
+        lab_signs(other);
         delete_elsewhere(label);
         assert_int_equal(until_it_stops(key), P11_E_NO_OBJECT);
         assert_non_null(strstr(lab_error, label));
@@ -223,7 +207,7 @@ static void test_deleted(void **state)
         lab_count_reset();
         assert_int_equal(lab_sign(key), P11_E_NO_OBJECT);
         lab_last_error();
-        signs(other);
+        lab_signs(other);
         assert_int_equal(lab_count[LAB_LOGIN], 0);
         assert_int_equal(lab_count[LAB_FINALIZE], 0);
         p11_key_free(key);
@@ -239,7 +223,7 @@ static void test_deleted_by_ourselves(void **state)
     size_t deleted = 0;
 
     (void)state;
-    signs(key);
+    lab_signs(key);
     assert_int_equal(p11_delete(ctx, "pkcs11:token=lab;object=ours", NULL, NULL, &deleted), P11_OK);
     assert_int_equal(deleted, 2);
     assert_int_equal(until_it_stops(key), P11_E_NO_OBJECT);
@@ -260,7 +244,7 @@ static void test_replaced(void **state)
     assert_int_equal(
         p11_key_generate(ctx, "pkcs11:token=lab;object=name;id=%21", &how, NULL, NULL, &key),
         P11_OK);
-    signs(key);
+    lab_signs(key);
     assert_int_equal(p11_delete(ctx, "pkcs11:token=lab;object=name", NULL, NULL, &deleted), P11_OK);
     assert_int_equal(p11_key_generate(ctx, "pkcs11:token=lab;object=name;id=%21", &how, NULL, NULL,
                                       &replacement),
@@ -268,7 +252,7 @@ static void test_replaced(void **state)
     assert_int_equal(until_it_stops(key), P11_E_KEY_CHANGED);
     assert_int_equal(lab_sign(key), P11_E_KEY_CHANGED);
     lab_last_error();
-    signs(replacement);
+    lab_signs(replacement);
     p11_key_free(key);
     p11_key_free(replacement);
     /* The same key put back under its name is the key. */
@@ -277,12 +261,12 @@ static void test_replaced(void **state)
     assert_int_equal(lab_import_public(&software, "back", "back", false, false), CKR_OK);
     assert_int_equal(p11_key_open_uri(ctx, "pkcs11:token=lab;object=back", NULL, NULL, &key),
                      P11_OK);
-    signs(key);
+    lab_signs(key);
     assert_int_equal(p11_delete(ctx, "pkcs11:token=lab;object=back", NULL, NULL, &deleted), P11_OK);
     assert_int_equal(until_it_stops(key), P11_E_NO_OBJECT);
     assert_int_equal(lab_import(&software, "back", "back", true, false, false), CKR_OK);
     assert_int_equal(lab_import_public(&software, "back", "back", false, false), CKR_OK);
-    signs(key);
+    lab_signs(key);
     p11_key_free(key);
     p11_ctx_free(ctx);
 }
@@ -332,7 +316,7 @@ static void test_under_load(void **state)
 
     (void)state;
     load_key = key;
-    signs(key);
+    lab_signs(key);
     lab_count_reset();
     for (int i = 0; i < SIGNERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, keep_signing, &done[i]), 0);
@@ -361,7 +345,7 @@ static void test_under_load(void **state)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_true(lab_count[LAB_FINALIZE] > 0);
     assert_int_equal(failed, 0);
-    signs(key);
+    lab_signs(key);
     p11_key_free(key);
     p11_ctx_free(ctx);
 }
@@ -375,10 +359,10 @@ static void test_pin_changed(void **state)
     p11_objects *objects = NULL;
 
     (void)state;
-    signs(key);
+    lab_signs(key);
     assert_int_equal(
         lab_cryptoki()->C_SetPIN(session, (CK_BYTE *)LAB_PIN, 6, (CK_BYTE *)"654321", 6), CKR_OK);
-    signs(key);
+    lab_signs(key);
     lab_cryptoki()->C_CloseAllSessions(lab_slot(LAB_TOKEN));
     lab_count_reset();
     for (int i = 0; i < 3; i++) {
@@ -396,7 +380,7 @@ static void test_pin_changed(void **state)
     lab_file("pin", "654321\n", 0600);
     assert_int_equal(p11_find(ctx, "pkcs11:token=lab", P11_PRIVATE, NULL, NULL, &objects), P11_OK);
     p11_objects_free(objects);
-    signs(key);
+    lab_signs(key);
     p11_key_free(key);
     p11_ctx_free(ctx);
 }

@@ -5,11 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <time.h>
-
-#include <openssl/err.h>
 
 #define THREADS 8
 

@@ -3,13 +3,8 @@
  */
 #include "tests/pkcs11/lab.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <openssl/err.h>
 
 static enum p11_status find(p11_ctx *ctx, const char *uri, size_t *count)
 {

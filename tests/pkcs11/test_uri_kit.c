@@ -2,11 +2,8 @@
  * PKCS#11 URIs beside p11-kit's: what one writes the other reads, octet for octet, and both find
  * that a token is meant or not.
  */
-#include <stdlib.h>
-#include <string.h>
 
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <p11-kit/uri.h>
 
 #include "pkcs11/internal.h"
@@ -21,6 +18,15 @@ static uint32_t number(uint32_t below)
     seed = seed * 1664525u + 1013904223u;
     return (seed >> 8) % below;
 }
+
+/* One module, slot and token with an object, all of them told by seed. */
+struct named {
+    uint8_t label[40], id[33];
+    struct p11_uri_object object;
+    CK_OBJECT_CLASS class_;
+    struct p11_slot slot;
+    CK_INFO module;
+};
 
 /* A padded field: any octets but NUL, often printable ones, sometimes as many as there is room for.
  */
@@ -52,23 +58,22 @@ static void fill_slot(struct p11_slot *slot, CK_INFO *module)
     slot->id = number(1000);
 }
 
-/* Everything a URI can say of this module, slot, token and object, as p11-kit writes it. */
-static P11KitUri *describe(const CK_INFO *module, const struct p11_slot *slot,
-                           CK_OBJECT_CLASS *class_, const struct p11_uri_object *object)
+/* All that a URI can say of it, or no more than token and object, as p11-kit writes it. */
+static P11KitUri *describe(struct named *n, bool all)
 {
     P11KitUri *kit = p11_kit_uri_new();
     CK_ATTRIBUTE attributes[] = {
-        {CKA_CLASS, class_, sizeof(*class_)},
-        {CKA_ID, (void *)(uintptr_t)object->id, (CK_ULONG)object->id_size},
-        {CKA_LABEL, (void *)(uintptr_t)object->label, (CK_ULONG)object->label_size},
+        {CKA_CLASS, &n->class_, sizeof(n->class_)},
+        {CKA_ID, n->id, n->object.id_size},
+        {CKA_LABEL, n->label, n->object.label_size},
     };
 
     assert_non_null(kit);
-    *p11_kit_uri_get_token_info(kit) = slot->token_info;
-    if (module != NULL) {
-        *p11_kit_uri_get_module_info(kit) = *module;
-        *p11_kit_uri_get_slot_info(kit) = slot->slot_info;
-        p11_kit_uri_set_slot_id(kit, slot->id);
+    *p11_kit_uri_get_token_info(kit) = n->slot.token_info;
+    if (all) {
+        *p11_kit_uri_get_module_info(kit) = n->module;
+        *p11_kit_uri_get_slot_info(kit) = n->slot.slot_info;
+        p11_kit_uri_set_slot_id(kit, n->slot.id);
     }
     for (size_t i = 0; i < 3; i++)
         if (attributes[i].ulValueLen != 0)
@@ -86,8 +91,7 @@ static struct p11_uri *parsed(const char *text)
     return uri;
 }
 
-static void object_of(struct p11_uri_object *object, CK_OBJECT_CLASS *class_, uint8_t *label,
-                      uint8_t *id)
+static void object_of(struct named *n)
 {
     static const struct {
         const char *type;
@@ -96,48 +100,54 @@ static void object_of(struct p11_uri_object *object, CK_OBJECT_CLASS *class_, ui
         {"private", CKO_PRIVATE_KEY}, {"public", CKO_PUBLIC_KEY}, {"cert", CKO_CERTIFICATE}};
     size_t type = number(3);
 
-    *object = (struct p11_uri_object){.type = types[type].type,
-                                      .label = label,
-                                      .label_size = number(40),
-                                      .id = id,
-                                      .id_size = number(33)};
-    *class_ = types[type].class_;
-    for (size_t i = 0; i < object->label_size; i++)
-        label[i] = (uint8_t)number(256);
-    for (size_t i = 0; i < object->id_size; i++)
-        id[i] = (uint8_t)number(256);
+    n->object = (struct p11_uri_object){.type = types[type].type,
+                                        .label = n->label,
+                                        .label_size = number(40),
+                                        .id = n->id,
+                                        .id_size = number(33)};
+    n->class_ = types[type].class_;
+    for (size_t i = 0; i < n->object.label_size; i++)
+        n->label[i] = (uint8_t)number(256);
+    for (size_t i = 0; i < n->object.id_size; i++)
+        n->id[i] = (uint8_t)number(256);
+}
+
+static void each_round(void (*compare)(struct named *named))
+{
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        struct named named;
+
+        seed = round;
+        fill_slot(&named.slot, &named.module);
+        object_of(&named);
+        compare(&named);
+    }
+}
+
+static void written_alike(struct named *n)
+{
+    P11KitUri *kit = describe(n, false);
+    const struct {
+        P11KitUriType type;
+        const struct p11_uri_object *object;
+    } forms[] = {{P11_KIT_URI_FOR_OBJECT_ON_TOKEN, &n->object}, {P11_KIT_URI_FOR_TOKEN, NULL}};
+
+    for (size_t i = 0; i < 2; i++) {
+        char *ours = p11_uri_format(&n->slot.token_info, forms[i].object), *theirs = NULL;
+
+        assert_non_null(ours);
+        assert_int_equal(p11_kit_uri_format(kit, forms[i].type, &theirs), P11_KIT_URI_OK);
+        assert_string_equal(ours, theirs);
+        free(theirs);
+        OPENSSL_free(ours);
+    }
+    p11_kit_uri_free(kit);
 }
 
 static void test_written_alike(void **state)
 {
     (void)state;
-    for (uint32_t round = 1; round <= ROUNDS; round++) {
-        uint8_t label[40], id[33];
-        struct p11_uri_object object;
-        CK_OBJECT_CLASS class_;
-        struct p11_slot slot;
-        P11KitUri *kit;
-        CK_INFO module;
-        char *ours, *theirs = NULL;
-
-        seed = round;
-        fill_slot(&slot, &module);
-        object_of(&object, &class_, label, id);
-        kit = describe(NULL, &slot, &class_, &object);
-        ours = p11_uri_format(&slot.token_info, &object);
-        assert_non_null(ours);
-        assert_int_equal(p11_kit_uri_format(kit, P11_KIT_URI_FOR_OBJECT_ON_TOKEN, &theirs),
-                         P11_KIT_URI_OK);
-        assert_string_equal(ours, theirs);
-        free(theirs);
-        OPENSSL_free(ours);
-        ours = p11_uri_format(&slot.token_info, NULL);
-        assert_int_equal(p11_kit_uri_format(kit, P11_KIT_URI_FOR_TOKEN, &theirs), P11_KIT_URI_OK);
-        assert_string_equal(ours, theirs);
-        free(theirs);
-        OPENSSL_free(ours);
-        p11_kit_uri_free(kit);
-    }
+    each_round(written_alike);
 }
 
 /* A field that is not filled in, and one that is blank. */
@@ -171,8 +181,10 @@ static void assert_value(const struct p11_uri *uri, enum p11_uri_attribute attri
 }
 
 /* One octet of one field another, or another slot or version. */
-static void disturb(CK_INFO *module, struct p11_slot *slot)
+static void disturb(struct named *n)
 {
+    struct p11_slot *slot = &n->slot;
+    CK_INFO *module = &n->module;
     struct {
         CK_UTF8CHAR *field;
         size_t size;
@@ -198,36 +210,30 @@ static void disturb(CK_INFO *module, struct p11_slot *slot)
         fields[which].field[number((uint32_t)fields[which].size)] ^= 0x80;
 }
 
+static void read_alike(struct named *n)
+{
+    P11KitUri *kit = describe(n, true);
+    struct p11_uri *uri;
+    char *text = NULL;
+
+    assert_int_equal(p11_kit_uri_format(kit, P11_KIT_URI_FOR_ANY, &text), P11_KIT_URI_OK);
+    uri = parsed(text);
+    assert_value(uri, P11_URI_OBJECT, n->object.label, n->object.label_size);
+    assert_value(uri, P11_URI_ID, n->object.id, n->object.id_size);
+    assert_string_equal(uri->values[P11_URI_TYPE].octets, n->object.type);
+    assert_true(uri->has_token);
+    assert_true(p11_uri_matches(uri, &n->module, &n->slot));
+    disturb(n);
+    assert_false(p11_uri_matches(uri, &n->module, &n->slot));
+    p11_uri_free(uri);
+    p11_kit_uri_free(kit);
+    free(text);
+}
+
 static void test_read_alike(void **state)
 {
     (void)state;
-    for (uint32_t round = 1; round <= ROUNDS; round++) {
-        uint8_t label[40], id[33];
-        struct p11_uri_object object;
-        CK_OBJECT_CLASS class_;
-        struct p11_slot slot;
-        struct p11_uri *uri;
-        P11KitUri *kit;
-        CK_INFO module;
-        char *text = NULL;
-
-        seed = round;
-        fill_slot(&slot, &module);
-        object_of(&object, &class_, label, id);
-        kit = describe(&module, &slot, &class_, &object);
-        assert_int_equal(p11_kit_uri_format(kit, P11_KIT_URI_FOR_ANY, &text), P11_KIT_URI_OK);
-        uri = parsed(text);
-        assert_value(uri, P11_URI_OBJECT, object.label, object.label_size);
-        assert_value(uri, P11_URI_ID, object.id, object.id_size);
-        assert_string_equal(uri->values[P11_URI_TYPE].octets, object.type);
-        assert_true(uri->has_token);
-        assert_true(p11_uri_matches(uri, &module, &slot));
-        disturb(&module, &slot);
-        assert_false(p11_uri_matches(uri, &module, &slot));
-        p11_uri_free(uri);
-        p11_kit_uri_free(kit);
-        free(text);
-    }
+    each_round(read_alike);
 }
 
 /* Some modules pad with NULs what others pad with blanks. */

@@ -3,9 +3,6 @@
 #include <dlfcn.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +11,7 @@ extern char **environ;
 
 char remote_module[512];
 char remote_socket[300];
+pid_t remote_server;
 
 static char tools[400];
 static void (*further)(struct p11_config *config);
@@ -50,6 +48,23 @@ void remote_stop(pid_t pid, int signal)
 {
     assert_int_equal(kill(pid, signal), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+int remote_setup(void **state)
+{
+    (void)state;
+    lab_open();
+    remote_lab_setup();
+    remote_server = remote_start(LAB_MODULE);
+    return 0;
+}
+
+int remote_teardown(void **state)
+{
+    (void)state;
+    remote_stop(remote_server, SIGTERM);
+    lab_close();
+    return 0;
 }
 
 unsigned remote_children(pid_t pid)

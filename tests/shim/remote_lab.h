@@ -16,6 +16,10 @@ void remote_lab_setup(void);
 /* Starts p11shimd with this module and waits until it listens. */
 pid_t remote_start(const char *module);
 void remote_stop(pid_t pid, int signal);
+/* For cmocka: a token lab, and a server with its module. */
+extern pid_t remote_server;
+int remote_setup(void **state);
+int remote_teardown(void **state);
 /* Child processes of the server. */
 unsigned remote_children(pid_t pid);
 /* shimctl on the state file of lab_dir ("server.state"), which it makes; NULL ends the arguments.
