@@ -6,8 +6,6 @@
 
 #include <dot2hsm/spdu.h>
 
-#include "protocol/dot2/asn1_key.h"
-
 #define OK(call) assert_int_equal(call, DOT2HSM_OK)
 
 static const uint8_t text[] = "a message";
@@ -175,7 +173,6 @@ static void encrypts_and_decrypts(void **state)
     EVP_PKEY *verify = fixture_key(&s->fixture, DOT2_CURVE_P256);
     ToBeSignedCertificate_t *body =
         fixture_body(&s->fixture, "recipient", dot2hsm_time32_now() - 1000, 10);
-    PublicEncryptionKey_t encryption = {0};
     dot2hsm_cert *cert = NULL;
     dot2_cert *made;
     uint8_t *octets = NULL, *plaintext = NULL;
@@ -183,10 +180,7 @@ static void encrypts_and_decrypts(void **state)
     size_t size = 0, plaintext_size = 0;
 
     fixture_app(&s->fixture, body, 0x20, NULL, NULL);
-    assert_int_equal(dot2_asn1_set_encryption_key(s->fixture.arena, &encryption,
-                                                  dot2hsm_key_evp(s->key), "", NULL),
-                     DOT2_OK);
-    body->encryptionKey = &encryption;
+    fixture_encryption(&s->fixture, body, dot2hsm_key_evp(s->key));
     made = fixture_explicit(&s->fixture, body, verify, NULL, verify);
     EVP_PKEY_free(verify);
     cert_octets = dot2_cert_octets(made, &size);

@@ -1,23 +1,16 @@
 /* The end entity of the public C API against a server of an RA, over real TLS. What is not of the
  * API makes the RA and the certificates. */
+#include "tests/api/api_lab.h"
 #include "tests/ra/posting.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include <dot2hsm/ee.h>
 #include <dot2hsm/spdu.h>
 
 #include "asn1/types.h"
 
-#define OK(call) assert_int_equal(call, DOT2HSM_OK)
-#define FILE_NAME "AB09281C9867DE53.zip"
 #define FILE_SIZE 70000u
 
 struct scene {
@@ -30,33 +23,6 @@ struct scene {
     dot2hsm_trust *trust;
     dot2hsm_ee *ee;
 };
-
-static dot2hsm_cert *public_cert(const struct scene *s, const dot2_cert *cert)
-{
-    dot2hsm_cert *made = NULL;
-    size_t size;
-    const uint8_t *octets = dot2_cert_octets(cert, &size);
-
-    OK(dot2hsm_cert_new(s->ctx, octets, size, &made, s->error));
-    return made;
-}
-
-static dot2hsm_key *public_key(const struct scene *s, EVP_PKEY *key)
-{
-    dot2hsm_key *made = NULL;
-
-    OK(dot2hsm_key_from_evp(s->ctx, key, &made, s->error));
-    return made;
-}
-
-static dot2hsm_key *new_key(const struct scene *s)
-{
-    EVP_PKEY *evp = lab_key(s->posting->lab);
-    dot2hsm_key *made = public_key(s, evp);
-
-    EVP_PKEY_free(evp);
-    return made;
-}
 
 static struct dot2hsm_ee_options options_of(const struct scene *s)
 {
@@ -72,8 +38,8 @@ static struct dot2hsm_ee_options options_of(const struct scene *s)
 /* Root as anchor; the RA's certificates come from it. */
 static dot2hsm_trust *new_trust(const struct scene *s)
 {
-    dot2hsm_cert *root = public_cert(s, s->posting->lab->root.cert);
-    dot2hsm_cert *eca = public_cert(s, s->posting->lab->eca.cert);
+    dot2hsm_cert *root = public_cert(s->ctx, s->posting->lab->root.cert);
+    dot2hsm_cert *eca = public_cert(s->ctx, s->posting->lab->eca.cert);
     dot2hsm_trust *trust = NULL;
 
     OK(dot2hsm_trust_new(s->ctx, &trust, s->error));
@@ -90,7 +56,6 @@ static dot2hsm_trust *new_trust(const struct scene *s)
 static int setup(void **state)
 {
     struct scene *s = calloc(1, sizeof(*s));
-    struct dot2hsm_options how = {.size = sizeof(how)};
     struct dot2hsm_ee_options options;
     dot2hsm_trust *trust;
     struct lab *lab;
@@ -98,17 +63,16 @@ static int setup(void **state)
     assert_non_null(s);
     s->posting = posting_start(NULL);
     lab = s->posting->lab;
-    lab_file(lab, FILE_NAME, &lab->device, FILE_SIZE);
+    lab_file(lab, NAME, &lab->device, FILE_SIZE);
     snprintf(s->url, sizeof(s->url), "https://localhost:%u", s->posting->served->port);
     snprintf(s->resolve, sizeof(s->resolve), "localhost:%u:127.0.0.1", s->posting->served->port);
     snprintf(s->output, sizeof(s->output), "%s/got.zip", lab->dir);
     s->error = dot2hsm_error_new();
-    how.libctx = lab->libctx;
-    OK(dot2hsm_ctx_new(&how, &s->ctx, s->error));
-    s->enrollment = public_key(s, lab->device.key);
-    s->cert = public_cert(s, lab->device.cert);
-    s->verify = new_key(s);
-    s->response = new_key(s);
+    s->ctx = api_ctx(s->posting->lab);
+    s->enrollment = public_key(s->ctx, lab->device.key);
+    s->cert = public_cert(s->ctx, lab->device.cert);
+    s->verify = new_key(s->ctx, s->posting->lab);
+    s->response = new_key(s->ctx, s->posting->lab);
     options = options_of(s);
     OK(dot2hsm_ee_new(s->ctx, &options, &s->ee, s->error));
     trust = new_trust(s);
@@ -210,7 +174,7 @@ static void refuses_downloads(void **state)
     download.filename = NULL;
     download.service = "application";
     assert_int_equal(dot2hsm_ee_download(s->ee, &download, NULL, s->error), DOT2HSM_E_ARGUMENT);
-    download.filename = FILE_NAME;
+    download.filename = NAME;
     download.service = NULL;
     result.size = 3;
     assert_int_equal(dot2hsm_ee_download(s->ee, &download, &result, s->error), DOT2HSM_E_ARGUMENT);
@@ -252,8 +216,7 @@ static void refuses_downloads(void **state)
     options.enrollment_cert = NULL;
     OK(dot2hsm_ee_new(s->ctx, &options, &ee, s->error));
     assert_int_equal(dot2hsm_ee_download(ee, &download, NULL, s->error), DOT2HSM_E_ARGUMENT);
-    assert_int_equal(dot2hsm_ee_download_header(ee, FILE_NAME, &text, s->error),
-                     DOT2HSM_E_ARGUMENT);
+    assert_int_equal(dot2hsm_ee_download_header(ee, NAME, &text, s->error), DOT2HSM_E_ARGUMENT);
     dot2hsm_ee_free(ee);
     assert_int_not_equal(access(s->output, F_OK), 0);
 }
@@ -262,28 +225,23 @@ static void refuses_downloads(void **state)
 static void makes_headers_for_other_transports(void **state)
 {
     const struct scene *s = *state;
-    struct lab *lab = s->posting->lab;
     struct dot2hsm_ee_options options = options_of(s);
-    struct ra_authorise in = {.crypto = lab->crypto,
-                              .trust = lab->trust,
-                              .store = lab->store,
-                              .tolerance = 5,
-                              .max_header = 8192,
-                              .keys = s->posting->keys};
+    struct ra_authorise in = lab_authorise(s->posting->lab);
     struct ra_decision decision;
     dot2hsm_ee *ee = NULL;
     char *text = NULL;
 
+    in.keys = s->posting->keys;
     for (int secured = 0; secured < 2; secured++) {
         options.secured_header = secured;
         OK(dot2hsm_ee_new(s->ctx, &options, &ee, s->error));
-        OK(dot2hsm_ee_download_header(ee, FILE_NAME, &text, s->error));
+        OK(dot2hsm_ee_download_header(ee, NAME, &text, s->error));
         in.require_secured = secured != 0;
         assert_int_equal(dot2_time32_now(&in.now), DOT2_OK);
         assert_int_equal(
             ra_authorise_download(&in, RA_APPLICATION_CERTIFICATE, text, strlen(text), &decision),
             RA_ALLOWED);
-        assert_string_equal(decision.filename, FILE_NAME);
+        assert_string_equal(decision.filename, NAME);
         dot2hsm_free(text);
         dot2hsm_ee_free(ee);
     }
@@ -498,7 +456,7 @@ static void *worker(void *arg)
 {
     const struct scene *s = arg;
     dot2hsm_error *error = dot2hsm_error_new();
-    struct dot2hsm_download download = {.size = sizeof(download), .filename = FILE_NAME};
+    struct dot2hsm_download download = {.size = sizeof(download), .filename = NAME};
     char output[160];
 
     snprintf(output, sizeof(output), "%s.%lx", s->output, (unsigned long)pthread_self());

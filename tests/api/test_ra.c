@@ -1,21 +1,12 @@
 /* The RA of the public C API: store, decisions, server; the device is the API's, too. What is not
  * of the API makes the certificates. */
-#include "tests/ra/lab.h"
+#include "tests/api/api_lab.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include <dot2hsm/ee.h>
 #include <dot2hsm/ra.h>
-
-#define OK(call) assert_int_equal(call, DOT2HSM_OK)
-#define FILE_NAME "AB09281C9867DE53.zip"
 
 struct scene {
     struct lab *lab;
@@ -31,33 +22,6 @@ struct scene {
     dot2hsm_trust *trust;
 };
 
-static dot2hsm_cert *public_cert(const struct scene *s, const dot2_cert *cert)
-{
-    dot2hsm_cert *made = NULL;
-    size_t size;
-    const uint8_t *octets = dot2_cert_octets(cert, &size);
-
-    OK(dot2hsm_cert_new(s->ctx, octets, size, &made, s->error));
-    return made;
-}
-
-static dot2hsm_key *public_key(const struct scene *s, EVP_PKEY *key)
-{
-    dot2hsm_key *made = NULL;
-
-    OK(dot2hsm_key_from_evp(s->ctx, key, &made, s->error));
-    return made;
-}
-
-static dot2hsm_key *new_key(const struct scene *s)
-{
-    EVP_PKEY *evp = lab_key(s->lab);
-    dot2hsm_key *made = public_key(s, evp);
-
-    EVP_PKEY_free(evp);
-    return made;
-}
-
 static dot2hsm_ra *new_ra(const struct scene *s, const struct dot2hsm_ra_options *options)
 {
     dot2hsm_ra *ra = NULL;
@@ -72,25 +36,23 @@ static dot2hsm_ra *new_ra(const struct scene *s, const struct dot2hsm_ra_options
 static int setup(void **state)
 {
     struct scene *s = calloc(1, sizeof(*s));
-    struct dot2hsm_options how = {.size = sizeof(how)};
 
     assert_non_null(s);
     s->lab = lab_new();
     s->error = dot2hsm_error_new();
-    how.libctx = s->lab->libctx;
-    OK(dot2hsm_ctx_new(&how, &s->ctx, s->error));
-    s->root = public_cert(s, s->lab->root.cert);
-    s->eca = public_cert(s, s->lab->eca.cert);
-    s->device = public_cert(s, s->lab->device.cert);
-    s->other = public_cert(s, s->lab->implicit.cert);
+    s->ctx = api_ctx(s->lab);
+    s->root = public_cert(s->ctx, s->lab->root.cert);
+    s->eca = public_cert(s->ctx, s->lab->eca.cert);
+    s->device = public_cert(s->ctx, s->lab->device.cert);
+    s->other = public_cert(s->ctx, s->lab->implicit.cert);
     s->ra_lab_cert = lab_ra(s->lab, -60, 1000, &s->decrypt_evp);
-    s->ra_cert = public_cert(s, s->ra_lab_cert.cert);
-    s->enrollment = public_key(s, s->lab->device.key);
-    s->sign = public_key(s, s->ra_lab_cert.key);
-    s->decrypt = public_key(s, s->decrypt_evp);
-    s->tls_key = public_key(s, s->lab->tls_key);
-    s->verify = new_key(s);
-    s->response = new_key(s);
+    s->ra_cert = public_cert(s->ctx, s->ra_lab_cert.cert);
+    s->enrollment = public_key(s->ctx, s->lab->device.key);
+    s->sign = public_key(s->ctx, s->ra_lab_cert.key);
+    s->decrypt = public_key(s->ctx, s->decrypt_evp);
+    s->tls_key = public_key(s->ctx, s->lab->tls_key);
+    s->verify = new_key(s->ctx, s->lab);
+    s->response = new_key(s->ctx, s->lab);
     snprintf(s->store_path, sizeof(s->store_path), "%s/api.sqlite", s->lab->dir);
     snprintf(s->output, sizeof(s->output), "%s/got.zip", s->lab->dir);
     OK(dot2hsm_ra_store_open(s->store_path, 1, &s->store, s->error));
@@ -223,8 +185,8 @@ static void keeps_a_store(void **state)
     assert_int_equal(dot2hsm_ra_blacklist_add(s->store, hash, size, long_comment, s->error),
                      DOT2HSM_E_ARGUMENT);
 
-    OK(dot2hsm_ra_file_assign(s->store, FILE_NAME, hash, size, s->error));
-    OK(dot2hsm_ra_file_assign(s->store, FILE_NAME, hash, size, s->error));
+    OK(dot2hsm_ra_file_assign(s->store, NAME, hash, size, s->error));
+    OK(dot2hsm_ra_file_assign(s->store, NAME, hash, size, s->error));
     assert_int_equal(
         dot2hsm_ra_file_assign(s->store, "ab09281c9867de53.zip", other, other_size, s->error),
         DOT2HSM_E_EXISTS);
@@ -232,8 +194,8 @@ static void keeps_a_store(void **state)
     OK(dot2hsm_ra_file_each(s->store, count_file, &counted, s->error));
     assert_int_equal(counted.calls, 1);
     assert_memory_equal(counted.hash, hash, size);
-    OK(dot2hsm_ra_file_unassign(s->store, FILE_NAME, s->error));
-    assert_int_equal(dot2hsm_ra_file_unassign(s->store, FILE_NAME, s->error), DOT2HSM_E_NOT_FOUND);
+    OK(dot2hsm_ra_file_unassign(s->store, NAME, s->error));
+    assert_int_equal(dot2hsm_ra_file_unassign(s->store, NAME, s->error), DOT2HSM_E_NOT_FOUND);
 
     assert_int_equal(dot2hsm_ra_store_open("/nowhere/at/all", 1, &store, s->error),
                      DOT2HSM_E_STORE);
@@ -252,12 +214,12 @@ static void decides_downloads(void **state)
     size_t size;
     const uint8_t *hash = hash_of(s->device, &size);
 
-    OK(dot2hsm_ra_file_assign(s->store, FILE_NAME, hash, size, s->error));
-    OK(dot2hsm_ee_download_header(ee, FILE_NAME, &header, s->error));
+    OK(dot2hsm_ra_file_assign(s->store, NAME, hash, size, s->error));
+    OK(dot2hsm_ee_download_header(ee, NAME, &header, s->error));
     OK(dot2hsm_ra_authorise_download(s->ra, DOT2HSM_RA_DOWNLOAD_APPLICATION, header, strlen(header),
                                      DOT2HSM_NOW, &decision, s->error));
     assert_string_equal(decision.reason, "allowed");
-    assert_string_equal(decision.filename, FILE_NAME);
+    assert_string_equal(decision.filename, NAME);
     assert_int_equal(decision.scms_code, 0);
     assert_true(decision.has_hashedid8);
     assert_memory_equal(decision.hashedid8, dot2hsm_cert_hashedid8(s->device), 8);
@@ -442,7 +404,7 @@ static void serves(void **state)
                                                 .log = on_line,
                                                 .log_arg = &lines};
     struct dot2hsm_download download = {
-        .size = sizeof(download), .filename = FILE_NAME, .output = s->output};
+        .size = sizeof(download), .filename = NAME, .output = s->output};
     struct dot2hsm_application application = {
         .size = sizeof(application), .verify_key = s->verify, .response_key = s->response};
     struct dot2hsm_ack ack = {.size = sizeof(ack)};
@@ -454,8 +416,8 @@ static void serves(void **state)
 
     atomic_init(&lines.calls, 0);
     dot2hsm_ra_quiet_libevent();
-    lab_file(s->lab, FILE_NAME, NULL, 3000);
-    OK(dot2hsm_ra_file_assign(s->store, FILE_NAME, hash, size, s->error));
+    lab_file(s->lab, NAME, NULL, 3000);
+    OK(dot2hsm_ra_file_assign(s->store, NAME, hash, size, s->error));
     OK(dot2hsm_ra_server_start(s->ra, &options, &server, s->error));
     assert_true(dot2hsm_ra_server_port(server) > 0);
     ee = new_ee(s, dot2hsm_ra_server_port(server));

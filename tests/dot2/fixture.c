@@ -1,6 +1,8 @@
 /* fixture.c: see fixture.h. */
 #include "tests/dot2/fixture.h"
 
+#include "protocol/dot2/asn1_key.h"
+
 static void need(bool ok, const char *what)
 {
     if (ok)
@@ -239,6 +241,14 @@ void fixture_assurance(const struct fixture *fixture, ToBeSignedCertificate_t *b
 {
     body->assuranceLevel = alloc(fixture, sizeof(*body->assuranceLevel));
     need(coer_octets(fixture->arena, body->assuranceLevel, &octet, 1), "memory");
+}
+
+void fixture_encryption(const struct fixture *f, ToBeSignedCertificate_t *body, const EVP_PKEY *key)
+{
+    body->encryptionKey = coer_arena_alloc(f->arena, sizeof(*body->encryptionKey));
+    assert_non_null(body->encryptionKey);
+    assert_int_equal(dot2_asn1_set_encryption_key(f->arena, body->encryptionKey, key, "", NULL),
+                     DOT2_OK);
 }
 
 dot2_cert *fixture_explicit(const struct fixture *fixture, ToBeSignedCertificate_t *body,

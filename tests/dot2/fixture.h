@@ -64,6 +64,9 @@ void fixture_range_add(const struct fixture *fixture, PsidGroupPermissions_t *gr
 void fixture_region(const struct fixture *fixture, ToBeSignedCertificate_t *body, const char *hex);
 void fixture_assurance(const struct fixture *fixture, ToBeSignedCertificate_t *body, uint8_t octet);
 
+void fixture_encryption(const struct fixture *fixture, ToBeSignedCertificate_t *body,
+                        const EVP_PKEY *key);
+
 /* Issues or aborts the test. */
 dot2_cert *fixture_explicit(const struct fixture *fixture, ToBeSignedCertificate_t *body,
                             const EVP_PKEY *subject, const dot2_cert *issuer, EVP_PKEY *issuer_key);

@@ -1,8 +1,6 @@
 /* recipients.c: what recipients.h says. */
 #include "tests/dot2/recipients.h"
 
-#include "protocol/dot2/asn1_key.h"
-
 const uint8_t plaintext[8] = {0x03, 0x80, 0x05, 0x01, 0x83, 0x80, 0x00, 0x01};
 
 struct fixture fixture;
@@ -15,13 +13,8 @@ dot2_cert *certificate(const char *name, const EVP_PKEY *encryption)
     dot2_cert *cert = NULL;
 
     fixture_app(&fixture, body, 0x23, "8b0001", NULL);
-    if (encryption != NULL) {
-        body->encryptionKey = coer_arena_alloc(fixture.arena, sizeof(*body->encryptionKey));
-        assert_non_null(body->encryptionKey);
-        assert_int_equal(dot2_asn1_set_encryption_key(fixture.arena, body->encryptionKey,
-                                                      encryption, "encryptionKey", NULL),
-                         DOT2_OK);
-    }
+    if (encryption != NULL)
+        fixture_encryption(&fixture, body, encryption);
     cert = fixture_explicit(&fixture, body, key, NULL, key);
     EVP_PKEY_free(key);
     return cert;

@@ -7,7 +7,6 @@
 #include <openssl/core_names.h>
 #include <openssl/store.h>
 
-#include "protocol/dot2/asn1_key.h"
 #include "protocol/dot2/ecies.h"
 #include "tests/provider/put_key.h"
 #include "tests/provider/token_lab.h"
@@ -210,10 +209,7 @@ static void messages_to_a_certificate_are_read_as_well(void **state)
         size_t size = 0;
 
         fixture_app(&f, body, 0x23, "8b0001", NULL);
-        body->encryptionKey = coer_arena_alloc(f.arena, sizeof(*body->encryptionKey));
-        assert_int_equal(
-            dot2_asn1_set_encryption_key(f.arena, body->encryptionKey, key, "encryptionKey", NULL),
-            DOT2_OK);
+        fixture_encryption(&f, body, key);
         cert = fixture_explicit(&f, body, sign, NULL, sign);
         assert_int_equal(
             dot2_encrypt_to_cert(f.crypto, cert, text, sizeof(text), &octets, &size, NULL),

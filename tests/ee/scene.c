@@ -1,14 +1,14 @@
 #include "tests/ee/scene.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <signal.h>
 
 #include <PsidGroupPermissions.h>
 #include <SequenceOfPsidGroupPermissions.h>
 
 void scene_open(struct scene *s)
 {
+    signal(SIGPIPE, SIG_IGN);
+    lab_begin();
     memset(s, 0, sizeof(*s));
     s->root = lab_root("Test X.509 root");
     s->leaf = lab_leaf(&s->root, "127.0.0.1", -60, 3600);
@@ -80,6 +80,7 @@ void scene_close(struct scene *s)
     OSSL_LIB_CTX_free(s->libctx);
     free((char *)s->config.tls_root);
     free((char *)s->download.output);
+    lab_end();
 }
 
 void scene_answer(struct scene *s, struct answer answer)

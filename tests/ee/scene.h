@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -33,7 +36,8 @@ struct scene {
     struct ee_error error;
 };
 
-/* The root in root.pem, a server for 127.0.0.1, no enrollment; download writes to "file". */
+/* A directory (lab_begin), the root in root.pem, a server for 127.0.0.1, no enrollment; download
+ * writes to "file". */
 void scene_open(struct scene *scene);
 /* With the provider, a self-issued enrollment certificate and a key: key_uri, or a software key. */
 void scene_enroll(struct scene *scene, const struct app_provider *options, const char *key_uri);

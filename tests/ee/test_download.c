@@ -2,9 +2,6 @@
 #include "tests/ee/scene.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,8 +13,6 @@ static uint8_t *file;
 static int open_scene(void **state)
 {
     (void)state;
-    signal(SIGPIPE, SIG_IGN);
-    lab_begin();
     scene_open(&scene);
     file = lab_octets(SIZE, 1);
     return 0;
@@ -28,7 +23,6 @@ static int close_scene(void **state)
     (void)state;
     scene_close(&scene);
     free(file);
-    lab_end();
     return 0;
 }
 

@@ -10,9 +10,6 @@
 #include <netdb.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define NAME "ra.moving.test"
 
@@ -58,8 +55,6 @@ static int open_scene(void **state)
     static char url[64];
 
     (void)state;
-    signal(SIGPIPE, SIG_IGN);
-    lab_begin();
     scene_open(&scene);
     scene_enroll(&scene, &options, NULL);
     file = lab_octets(100000, 1);
@@ -87,7 +82,6 @@ static int close_scene(void **state)
     scene_close(&scene);
     lab_pair_clear(&leaf);
     free(file);
-    lab_end();
     return 0;
 }
 

@@ -5,9 +5,6 @@
 #include "tests/ee/scene.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,8 +22,6 @@ static int stapled_size;
 static int open_scene(void **state)
 {
     (void)state;
-    signal(SIGPIPE, SIG_IGN);
-    lab_begin();
     scene_open(&scene);
     file = lab_octets(1000, 1);
     return 0;
@@ -38,7 +33,6 @@ static int close_scene(void **state)
     scene_close(&scene);
     free(file);
     OPENSSL_free(stapled);
-    lab_end();
     return 0;
 }
 

@@ -5,9 +5,6 @@
 #include "tests/ee/scene.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <openssl/sha.h>
 
@@ -23,8 +20,6 @@ static int open_scene(void **state)
     struct app_provider options = {.module = NULL};
 
     (void)state;
-    signal(SIGPIPE, SIG_IGN);
-    lab_begin();
     scene_open(&scene);
     scene_enroll(&scene, &options, NULL);
     return 0;
@@ -34,7 +29,6 @@ static int close_scene(void **state)
 {
     (void)state;
     scene_close(&scene);
-    lab_end();
     return 0;
 }
 

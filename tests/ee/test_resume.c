@@ -3,9 +3,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,8 +17,6 @@ static uint8_t *file, *other;
 static int open_scene(void **state)
 {
     (void)state;
-    signal(SIGPIPE, SIG_IGN);
-    lab_begin();
     scene_open(&scene);
     scene_enroll(&scene, NULL, NULL);
     file = lab_octets(SIZE, 1);
@@ -35,7 +30,6 @@ static int close_scene(void **state)
     scene_close(&scene);
     free(file);
     free(other);
-    lab_end();
     return 0;
 }
 

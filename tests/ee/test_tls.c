@@ -6,9 +6,6 @@
 #include "tests/ee/scene.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "tests/pkcs11/lab.h"
 
@@ -24,12 +21,10 @@ static int open_scene(void **state)
     char source[300];
 
     (void)state;
-    signal(SIGPIPE, SIG_IGN);
     lab_open();
     ctx = lab_ctx(NULL);
     p11_key_free(lab_key(ctx, "enrollment", P11_CURVE_P256, P11_USAGE_SIGN));
     p11_ctx_free(ctx);
-    lab_begin();
     scene_open(&scene);
     snprintf(source, sizeof(source), "file:%s", lab_file("ee.pin", LAB_PIN, 0600));
     options.pin_source = source;
@@ -44,7 +39,6 @@ static int close_scene(void **state)
     (void)state;
     scene_close(&scene);
     free(file);
-    lab_end();
     lab_close();
     return 0;
 }

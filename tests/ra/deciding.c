@@ -19,12 +19,7 @@ int deciding_teardown(void **state)
 struct ra_decision decide_text(struct lab *lab, enum ra_service service, const char *text,
                                size_t size)
 {
-    struct ra_authorise in = {.crypto = lab->crypto,
-                              .trust = lab->trust,
-                              .store = lab->store,
-                              .now = lab->now,
-                              .tolerance = 5,
-                              .max_header = 8192};
+    struct ra_authorise in = lab_authorise(lab);
     struct ra_decision decision;
     enum ra_reason reason = ra_authorise_download(&in, service, text, size, &decision);
 

@@ -188,6 +188,16 @@ dot2_cert *lab_flip(struct lab *lab, const dot2_cert *cert, size_t from_end)
     return again(lab, octets, size);
 }
 
+struct ra_authorise lab_authorise(const struct lab *lab)
+{
+    return (struct ra_authorise){.crypto = lab->crypto,
+                                 .trust = lab->trust,
+                                 .store = lab->store,
+                                 .now = lab->now,
+                                 .tolerance = 5,
+                                 .max_header = 8192};
+}
+
 uint8_t *lab_request_octets(struct lab *lab, const dot2_cert *cert, EVP_PKEY *key, uint32_t time,
                             const char *filename, size_t *size)
 {

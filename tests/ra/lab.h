@@ -66,6 +66,9 @@ dot2_cert *lab_mirror(struct lab *lab, const dot2_cert *cert);
 /* The octets of a certificate with one bit changed, as a certificate. */
 dot2_cert *lab_flip(struct lab *lab, const dot2_cert *cert, size_t from_end);
 
+/* What a decision depends on: the lab's, its time, and five seconds of tolerance. */
+struct ra_authorise lab_authorise(const struct lab *lab);
+
 /* Octets of a SignedAuthenticatedDownloadRequest, OPENSSL_free'd by the caller. */
 uint8_t *lab_request_octets(struct lab *lab, const dot2_cert *cert, EVP_PKEY *key, uint32_t time,
                             const char *filename, size_t *size);

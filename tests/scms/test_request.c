@@ -3,8 +3,6 @@
 
 #include "protocol/scms/scms.h"
 
-static const struct dot2_check enrollment = {DOT2_PURPOSE_ENROLLMENT, FIXTURE_NOW, false};
-
 /* "tbsRequest of a download request" of the byte layouts. */
 static const char layout[] = "01 83 88 00 1A2B3C4D 14 414230393238314339383637444535332E7A6970";
 
@@ -92,7 +90,7 @@ static enum dot2_status authorise(const struct fixture *f, dot2_trust *trust, co
         scms_signed_request_parse(f->crypto, octets, size, false, &request, error);
 
     if (status == DOT2_OK)
-        status = dot2_chain_verify(trust, request.cert, &enrollment, &chain, error);
+        status = dot2_chain_verify(trust, request.cert, &pki_enrollment, &chain, error);
     if (status == DOT2_OK)
         status = scms_signed_request_verify_by(f->crypto, &request, &chain, error);
     dot2_chain_clear(&chain);
