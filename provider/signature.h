@@ -1,4 +1,7 @@
-/* signature.h: the state of an ECDSA operation; signature.c runs it, signature_params.c sets it. */
+/*
+ * signature.h: the state of an ECDSA operation; signature.c runs it, signature_params.c sets it,
+ * signature_key.c uses its key.
+ */
 #ifndef DOT2HSM_PROVIDER_SIGNATURE_H
 #define DOT2HSM_PROVIDER_SIGNATURE_H
 
@@ -41,5 +44,14 @@ int prov_signature_set_digest(struct prov_signature *ctx, const char *name);
 int prov_signature_open_digest(struct prov_signature *ctx);
 /* The digest of the key's curve. */
 const struct prov_digest *prov_signature_own_digest(const struct prov_signature *ctx);
+
+/* The most octets of a signature by the key. */
+size_t prov_signature_max_size(const struct prov_signature *ctx);
+/* Signs a digest into capacity octets, which are no fewer than that; *size is the signature's. */
+int prov_signature_sign(struct prov_signature *ctx, const uint8_t *digest, size_t digest_size,
+                        uint8_t *signature, size_t *size, size_t capacity);
+/* Whether it is a signature of the digest; always in software. */
+int prov_signature_verify(struct prov_signature *ctx, const uint8_t *digest, size_t digest_size,
+                          const uint8_t *signature, size_t size);
 
 #endif
