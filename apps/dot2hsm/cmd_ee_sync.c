@@ -14,6 +14,7 @@
 
 #include "apps/dot2hsm/commands.h"
 #include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/support.h"
 
 #define BACKOFF_MAX 600 /* seconds */
 #define WAIT_MAX 86400  /* seconds: then the RA is asked, whatever the clock says */
@@ -220,7 +221,7 @@ static int run(struct sync *sync)
                 ? due - (int64_t)time(NULL)
                 : backoff(failures > device->state.in_a_row ? failures : device->state.in_a_row);
         snprintf(line, sizeof(line), "next: %s at %s", code == APP_OK ? "the download" : "a try",
-                 device_time_text(code == APP_OK ? due : (int64_t)time(NULL) + seconds, text));
+                 command_time(code == APP_OK ? due : (int64_t)time(NULL) + seconds, text));
         say(sync, line);
         if (!sync->wait)
             return APP_OK;
@@ -243,7 +244,7 @@ static int dry_run(struct sync *sync)
     bool wants = false;
 
     if (ends != 0) {
-        printf("Nothing before %s: %d failures within an hour.\n", device_time_text(ends, text),
+        printf("Nothing before %s: %d failures within an hour.\n", command_time(ends, text),
                DEVICE_FAILURES);
         return APP_OK;
     }

@@ -27,15 +27,6 @@ static const char *kind_name(enum ra_blacklist_kind kind)
     return "?";
 }
 
-static void time_text(int64_t seconds, char text[32])
-{
-    time_t t = (time_t)seconds;
-    struct tm tm;
-
-    if (gmtime_r(&t, &tm) == NULL || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        snprintf(text, 32, "?");
-}
-
 static int blacklist_add(int argc, char **argv)
 {
     static const char usage[] =
@@ -117,7 +108,7 @@ static bool blacklist_row(void *arg, const struct ra_blacklist_entry *entry)
     char added[32], text[97];
 
     (void)arg;
-    time_text(entry->added, added);
+    command_time(entry->added, added);
     printf("%s  %-10s  %s  ", added, kind_name(entry->kind),
            command_hex(entry->id, (size_t)entry->kind, text));
     app_print_safe(stdout, entry->comment);
@@ -130,7 +121,7 @@ static bool blacklist_json(void *arg, const struct ra_blacklist_entry *entry)
     struct json *json = arg;
     char added[32];
 
-    time_text(entry->added, added);
+    command_time(entry->added, added);
     json_object(json, NULL);
     json_string(json, "kind", kind_name(entry->kind));
     json_hex(json, "id", entry->id, (size_t)entry->kind);

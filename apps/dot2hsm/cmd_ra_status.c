@@ -52,15 +52,6 @@ static const char *value(const struct status *status, const char *section, const
     return text;
 }
 
-static void time_text(int64_t at, char text[32])
-{
-    time_t seconds = (time_t)at;
-    struct tm tm;
-
-    if (gmtime_r(&seconds, &tm) == NULL || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        snprintf(text, 32, "?");
-}
-
 /* ---- the store ---- */
 
 static void print_store(const struct ra_store_counts *counts)
@@ -68,7 +59,7 @@ static void print_store(const struct ra_store_counts *counts)
     char at[32] = "";
 
     if (counts->oldest_pending != 0)
-        time_text(counts->oldest_pending, at);
+        command_time(counts->oldest_pending, at);
     printf("STORE\n"
            "  schema       %" PRId64 "\n"
            "  blacklist    %" PRId64 " entries\n"
@@ -99,7 +90,7 @@ static void json_store(struct json *json, const struct ra_store_counts *counts)
     if (counts->oldest_pending == 0) {
         json_null(json, "oldestPending");
     } else {
-        time_text(counts->oldest_pending, at);
+        command_time(counts->oldest_pending, at);
         json_string(json, "oldestPending", at);
     }
     json_end_object(json);
@@ -160,14 +151,12 @@ static void tell_certificate(struct status *status, struct row *row)
     int64_t days = days_until(row->end, status->now);
 
     if (row->state == NULL)
-        row->state = status->now < row->start ? "not yet valid"
-                     : status->now > row->end ? "expired"
-                                              : "valid";
+        row->state = command_validity(row->start, row->end, status->now);
     if (strcmp(row->state, "valid") != 0)
         status->seen[APP_REFUSED] = true;
     if (row->end != 0) {
-        time_text(row->start, start);
-        time_text(row->end, end);
+        command_time(row->start, start);
+        command_time(row->end, end);
     }
     if (!status->as_json) {
         printf("  %-16s %-13s %6" PRId64 "  %-20s %-16s ", row->role, row->state,

@@ -17,6 +17,7 @@
 #include <openssl/crypto.h>
 
 #include "apps/dot2hsm/ee_device.h"
+#include "apps/dot2hsm/support.h"
 
 /* Seconds that the RA's clock and this one may be apart; it refuses requests long before. */
 #define CLOCK_SKEW 300
@@ -42,16 +43,6 @@ static int64_t clock_offset(int64_t now)
     return now - device_boot_seconds();
 }
 
-const char *device_time_text(int64_t at, char text[32])
-{
-    time_t seconds = (time_t)at;
-    struct tm tm;
-
-    if (gmtime_r(&seconds, &tm) == NULL || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        snprintf(text, 32, "%" PRId64, at);
-    return text;
-}
-
 int device_now(const struct device *device, uint32_t *now)
 {
     const enum dot2_status status = dot2_time32_now(now);
@@ -61,13 +52,13 @@ int device_now(const struct device *device, uint32_t *now)
 
     if (status != DOT2_OK) {
         app_error("the clock is wrong: it says %s, which is before 2004 or after 2140",
-                  device_time_text(after, text));
+                  command_time(after, text));
         return APP_REFUSED;
     }
     if (moved > CLOCK_SKEW || moved < -CLOCK_SKEW) {
         app_error("the clock has jumped by %" PRId64
                   " s, to %s, since it was compared with the RA's",
-                  moved, device_time_text(after, text));
+                  moved, command_time(after, text));
         return APP_REFUSED;
     }
     return APP_OK;
@@ -84,7 +75,7 @@ int device_clock_check(struct device *device, int64_t date)
         return APP_OK;
     app_error("the clock is wrong: it says %s, and the RA's says %s; nothing is asked for until "
               "they agree",
-              device_time_text(now, here), device_time_text(date, there));
+              command_time(now, here), command_time(date, there));
     device_failed(device, "this clock and the RA's do not agree");
     return APP_REFUSED;
 }
@@ -157,7 +148,7 @@ int device_may_try(struct device *device)
 
     if (ends != 0) {
         app_error("stopped: %d failures within %d minutes; the next try is possible at %s",
-                  DEVICE_FAILURES, DEVICE_WINDOW / 60, device_time_text(ends, text));
+                  DEVICE_FAILURES, DEVICE_WINDOW / 60, command_time(ends, text));
         return APP_REFUSED;
     }
     if (s->failure_count > 0) {

@@ -186,8 +186,6 @@ int device_clock_check(struct device *device, int64_t date);
 int64_t device_boot_seconds(void);
 /* Moves what the state has of the past by as much as the clock has been set since. */
 void device_follow_clock(struct device_state *s);
-/* A Unix time to be read. Returns text. */
-const char *device_time_text(int64_t at, char text[32]);
 /* May the RA be contacted now? APP_REFUSED after the limit. Sleeps up to DEVICE_PAUSE. */
 int device_may_try(struct device *device);
 int device_failed(struct device *device, const char *what);

@@ -216,7 +216,7 @@ void device_next_step(struct device *device, enum device_kind kind, char *text, 
     if (request->acked[0] != '\0') {
         snprintf(text, size, "download %s%s from %s on", request->acked,
                  kind == DEVICE_APPLICATION ? ".zip" : "_*.zip",
-                 device_time_text(dot2_time32_to_unix(request->download_time), at));
+                 command_time(dot2_time32_to_unix(request->download_time), at));
         return;
     }
     if (request->hash_count > 0) {

@@ -1,4 +1,6 @@
+#include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <openssl/err.h>
 
@@ -55,6 +57,23 @@ char *command_hex(const uint8_t *octets, size_t size, char *text)
     for (size_t i = 0; i < size; i++)
         snprintf(text + 2 * i, 3, "%02x", octets[i]);
     return text;
+}
+
+const char *command_time(int64_t at, char text[32])
+{
+    time_t seconds = (time_t)at;
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm) == NULL || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        snprintf(text, 32, "%" PRId64, at);
+    return text;
+}
+
+const char *command_validity(int64_t start, int64_t end, int64_t now)
+{
+    if (now < start)
+        return "not yet valid";
+    return now <= end ? "valid" : "expired";
 }
 
 bool command_cannot_tell(enum dot2_status status)

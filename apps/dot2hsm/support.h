@@ -24,6 +24,11 @@ int command_certificate(const dot2_crypto *crypto, const char *path, dot2_cert *
 /* Lower case hexadecimal; text has room for 2 * size + 1. Returns text. */
 char *command_hex(const uint8_t *octets, size_t size, char *text);
 
+/* Unix time in UTC as 2026-03-07T12:00:00Z, or the number if it is no such time. Returns text. */
+const char *command_time(int64_t at, char text[32]);
+/* "not yet valid", "valid" or "expired"; times of one kind. */
+const char *command_validity(int64_t start, int64_t end, int64_t now);
+
 /* A failure that says nothing about what was looked at: there was no memory for it, or a library
  * could not make what it takes, for which that is the reason as a rule. */
 bool command_cannot_tell(enum dot2_status status);
