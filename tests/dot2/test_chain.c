@@ -1,7 +1,5 @@
-/* test_chain.c: the rules of a chain, kept and broken; the cache; threads. */
+/* test_chain.c: the rules of a chain, kept and broken. */
 #include "tests/dot2/fixture.h"
-
-#include <pthread.h>
 
 static void a_good_chain(void **state)
 {

@@ -2,7 +2,6 @@
 #include "tests/dot2/crl_world.h"
 
 #include <sys/wait.h>
-#include <unistd.h>
 
 static char dir[] = "/tmp/dot2hsm-crl-XXXXXX";
 

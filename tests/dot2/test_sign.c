@@ -1,7 +1,6 @@
 /* test_sign.c: signatures: what is signed, with which digest, and the forms of r and s. */
 #include "tests/dot2/fixture.h"
 
-#include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
 
 static const enum dot2_curve curves[] = {DOT2_CURVE_P256, DOT2_CURVE_BRAINPOOL_P256R1,

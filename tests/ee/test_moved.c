@@ -8,7 +8,6 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 #define NAME "ra.moving.test"

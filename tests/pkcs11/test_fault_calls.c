@@ -4,8 +4,6 @@
  */
 #include "tests/pkcs11/fault.h"
 
-#include <unistd.h>
-
 static void copied(struct p11_config *config)
 {
     config->key_copy = P11_YES;

@@ -3,9 +3,8 @@
  */
 #include "tests/pkcs11/lab.h"
 
-#include <openssl/core_names.h>
 #include <openssl/ec.h>
-#include <openssl/evp.h>
+#include <openssl/objects.h>
 #include <openssl/sha.h>
 
 /* What the token itself says of a key, asked beside the library. */

@@ -4,7 +4,6 @@
  */
 #include "tests/pkcs11/lab.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 static unsigned made;

@@ -3,9 +3,6 @@
  */
 #include "tests/pkcs11/lab.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 static enum p11_status find(p11_ctx *ctx, const char *uri, size_t *count)
 {
     p11_objects *objects = NULL;

@@ -1,13 +1,11 @@
 /*
  * test_faults.c: what users of other PKCS#11 providers and engines report, and must not be found
- * here: failures without an error, objects left behind in the token. (Verification
- * that races is in test_threads.c, the ends of a process are in test_exit.c, exports in
- * test_token.c, templates and points of keys in tests/pkcs11/test_keys.c, URIs in
- * tests/pkcs11/test_uri.c.)
+ * here: failures without an error, objects left behind in the token. (Verification that races is
+ * in test_threads.c, the ends of a process in test_exit.c, exports in test_token.c, templates and
+ * points of keys in tests/pkcs11/test_keys.c and test_objects.c, URIs in tests/pkcs11/test_uri.c.)
  */
 #include <dlfcn.h>
 
-#include <openssl/crypto.h>
 #include <p11-kit/pkcs11.h>
 
 #include "tests/provider/token_lab.h"

@@ -1,5 +1,4 @@
 /* test_token.c: keys in a SoftHSM token, on the four curves. */
-#include <pthread.h>
 
 #include <openssl/ec.h>
 #include <openssl/pem.h>

@@ -1,5 +1,6 @@
 /*
- * authorise_test.c: every reason of a refusal, their order, and what is allowed.
+ * authorise_test.c: every reason of a refusal, their order, and what is allowed. (The names of
+ * files are in authorise_file_test.c.)
  */
 #include "tests/ra/deciding.h"
 

@@ -1,5 +1,5 @@
 /*
- * gate_test.c: requests that are refused, or not read at all, as raw octets over TLS.
+ * gate_test.c: what is read of a request and what is not, as raw octets over TLS.
  */
 #include "tests/ra/served.h"
 

@@ -5,7 +5,6 @@
 #include "tests/ra/posting.h"
 
 #include <time.h>
-#include <unistd.h>
 
 #define APP_URL "/download/application-certificate"
 

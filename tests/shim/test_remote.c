@@ -4,7 +4,6 @@
  */
 #include "tests/shim/remote_lab.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
