@@ -8,7 +8,7 @@ readonly SETUP_TEST_PACKAGES="clang libclang-rt-14-dev valgrind tshark git curl 
     postgresql haproxy nginx-light mandoc g++ libnss3 libnss3-tools
     dbus-daemon swtpm swtpm-tools tpm2-abrmd tpm2-tools libtpm2-pkcs11-1 libtpm2-pkcs11-tools
     libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 systemd strace dpkg-dev file doxygen"
-readonly SETUP_LONG_PACKAGES="debootstrap lintian"
+readonly SETUP_LONG_PACKAGES="debootstrap lintian systemd-container"
 
 setup_missing() {
     local package

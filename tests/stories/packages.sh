@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Debian packages: what is in them, what they depend on, what lintian has to say, and that they
 # work from where they belong. With DOT2HSM_LONG they are installed into a bare Debian (debootstrap),
-# the demonstration is run from there, and they are removed again.
+# the demonstration is run from there, it is booted and the units are run, and they are removed again.
 . "$SOURCE_DIR/tests/security/lib.sh"
 unset DOT2HSM_MODULES
 
@@ -143,9 +143,39 @@ expect 0 in_tree /root/demo/demo.sh --installed
 grep -q '^All of it held' "$work/out" || fail "the demonstration did not end as it should"
 grep -c checked: "$work/out" | sed 's/$/ checks of the demonstration held/'
 
+# Booted by systemd, the units do what they are for.
+expect 0 in_tree apt-get install -q -y --no-install-recommends systemd-sysv dbus
+install -m 755 "$SOURCE_DIR/tests/stories/booted.sh" "$tree/root"
+systemd-nspawn --quiet --register=no --keep-unit --private-network --boot -D "$tree" \
+    >"$work/boot.log" 2>&1 </dev/null &
+nspawn=$!
+in_machine() {
+    local init
+    init=$(pgrep -P "$nspawn" -x systemd) && nsenter -t "$init" -a env -i HOME=/root \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 "$@"
+}
+for _ in $(seq 120); do
+    ! in_machine test -S /run/systemd/private 2>/dev/null || break
+    sleep 0.5
+done
+in_machine systemctl is-system-running --wait >/dev/null || {
+    cat "$work/boot.log" >&2
+    fail "systemd has not booted: $(in_machine systemctl --failed --no-legend)"
+}
+expect 0 in_machine /root/booted.sh
+cat "$work/out"
+in_machine systemctl poweroff
+wait "$nspawn" || fail "the machine ended with $?"
+
 # And away again: what is the operator's stays.
-expect 0 in_tree sh -c 'touch /etc/dot2hsm/ra.pin && apt-get purge -q -y dot2hsm libdot2hsm0 libdot2hsm-dev'
-expect 0 in_tree test -e /etc/dot2hsm/ra.pin
-expect 1 in_tree test -e /usr/bin/dot2hsm
+purge() {
+    expect 0 in_tree apt-get purge -q -y dot2hsm libdot2hsm0 libdot2hsm-dev
+    expect 0 in_tree test -e /etc/dot2hsm/ra.pin
+    expect 1 in_tree test -e /usr/bin/dot2hsm
+}
+purge
+expect 0 in_tree test -e /var/lib/dot2hsm/lab/ra/store.sqlite
+expect 0 in_tree sh -c 'rm -r /var/lib/dot2hsm/* && apt-get install -q -y /root/packages/*.deb'
+purge
 expect 1 in_tree test -e /var/lib/dot2hsm
-echo "packages: installed into a bare Debian, demonstrated, removed"
+echo "packages: installed into a bare Debian, demonstrated, booted, removed"
