@@ -1,6 +1,6 @@
 /* Each rule of canonical OER (ITU-T X.696) for types with components that the modules use, with its
  * borders. */
-#include "tests/asn1/vectors.h"
+#include "tests/asn1/rules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,50 +11,6 @@
 #include <cmocka.h>
 
 #include "asn1/types.h"
-
-#define POINT "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"
-#define DIGEST "0102030405060708"
-
-static coer_arena *arena;
-static uint8_t in[200000];
-
-static int setup(void **state)
-{
-    (void)state;
-    arena = coer_arena_new();
-    return arena == NULL ? -1 : 0;
-}
-
-static int reset(void **state)
-{
-    (void)state;
-    coer_arena_reset(arena);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    coer_arena_free(arena);
-    return 0;
-}
-
-static void *right(const char *type, const char *hex)
-{
-    const asn_TYPE_descriptor_t *descriptor = coer_type(type);
-
-    assert_non_null(descriptor);
-    return round_trip(arena, descriptor, hex, in, sizeof(in));
-}
-
-static void wrong(const char *type, const char *hex, enum coer_status status, size_t offset,
-                  const char *path)
-{
-    const asn_TYPE_descriptor_t *descriptor = coer_type(type);
-
-    assert_non_null(descriptor);
-    refuse(descriptor, hex, status, offset, path);
-}
 
 static void sequence_without_marker_and_options_has_no_preamble(void **state)
 {
