@@ -10,8 +10,6 @@
 #include <time.h>
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
 #include "apps/dot2hsm/commands.h"
 #include "apps/dot2hsm/json.h"
@@ -19,30 +17,14 @@
 #include "apps/dot2hsm/ra_status.h"
 #include "apps/dot2hsm/support.h"
 
-#define CERTIFICATE_MAX 65536
-#define DAY 86400
-
-struct status {
-    const char *path;
-    CONF *conf;
-    bool as_json, no_keys;
-    struct json json;
-    OSSL_LIB_CTX *libctx;
-    dot2_crypto *crypto;
-    int64_t now;      /* Unix time */
-    bool seen[4];     /* exit codes of what is not well */
-    char heard[1000]; /* what a function said through app_error() */
-};
-
 static void hear(void *arg, const char *text)
 {
-    struct status *status = arg;
+    struct ra_status *status = arg;
 
     snprintf(status->heard, sizeof(status->heard), "%s", text);
 }
 
-/* As in the file's section, or NULL. */
-static const char *value(const struct status *status, const char *section, const char *name)
+const char *ra_status_value(const struct ra_status *status, const char *section, const char *name)
 {
     const char *text;
 
@@ -50,6 +32,20 @@ static const char *value(const struct status *status, const char *section, const
     text = NCONF_get_string(status->conf, section, name);
     ERR_pop_to_mark();
     return text;
+}
+
+void ra_status_each_key(struct ra_status *status,
+                        void (*each)(struct ra_status *status, const char *section))
+{
+    STACK_OF(OPENSSL_CSTRING) *sections = NCONF_get_section_names(status->conf);
+
+    for (int i = 0; sections != NULL && i < sk_OPENSSL_CSTRING_num(sections); i++) {
+        const char *section = sk_OPENSSL_CSTRING_value(sections, i);
+
+        if (strncmp(section, "ra-key ", 7) == 0)
+            each(status, section);
+    }
+    sk_OPENSSL_CSTRING_free(sections);
 }
 
 /* ---- the store ---- */
@@ -96,7 +92,7 @@ static void json_store(struct json *json, const struct ra_store_counts *counts)
     json_end_object(json);
 }
 
-static void tell_store(struct status *status)
+static void tell_store(struct ra_status *status)
 {
     const struct ra_options options = {.config = status->path};
     struct ra_store_counts counts;
@@ -128,161 +124,6 @@ static void tell_store(struct status *status)
     ra_store_close(store);
 }
 
-/* ---- certificates ---- */
-
-struct row {
-    const char *role, *path;
-    char id[17];        /* HashedId8, or "" */
-    int64_t start, end; /* Unix time */
-    const char *state;
-};
-
-/* Whole days that are left; below 0 once it has ended. */
-static int64_t days_until(int64_t end, int64_t now)
-{
-    int64_t left = end - now;
-
-    return left < 0 ? -1 - (-left - 1) / DAY : left / DAY;
-}
-
-static void tell_certificate(struct status *status, struct row *row)
-{
-    char start[32] = "-", end[32] = "-";
-    int64_t days = days_until(row->end, status->now);
-
-    if (row->state == NULL)
-        row->state = command_validity(row->start, row->end, status->now);
-    if (strcmp(row->state, "valid") != 0)
-        status->seen[APP_REFUSED] = true;
-    if (row->end != 0) {
-        command_time(row->start, start);
-        command_time(row->end, end);
-    }
-    if (!status->as_json) {
-        printf("  %-16s %-13s %6" PRId64 "  %-20s %-16s ", row->role, row->state,
-               row->end == 0 ? 0 : days, end, row->id[0] == '\0' ? "-" : row->id);
-        app_print_safe(stdout, row->path);
-        putchar('\n');
-        return;
-    }
-    json_object(&status->json, NULL);
-    json_string(&status->json, "role", row->role);
-    json_string(&status->json, "path", row->path);
-    json_string(&status->json, "state", row->state);
-    if (row->id[0] != '\0')
-        json_string(&status->json, "hashedId8", row->id);
-    if (row->end != 0) {
-        json_string(&status->json, "start", start);
-        json_string(&status->json, "end", end);
-        json_int(&status->json, "daysLeft", days);
-    }
-    json_end_object(&status->json);
-}
-
-static int64_t unix_time(const ASN1_TIME *time)
-{
-    struct tm tm;
-
-    return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-}
-
-static void tell_x509(struct status *status, const char *role, const char *path)
-{
-    struct row row = {.role = role, .path = path, .state = "unreadable"};
-    BIO *file = BIO_new_file(path, "r");
-    X509 *cert = file == NULL ? NULL : PEM_read_bio_X509(file, NULL, NULL, NULL);
-
-    if (cert != NULL) {
-        row.start = unix_time(X509_get0_notBefore(cert));
-        row.end = unix_time(X509_get0_notAfter(cert));
-        row.state = NULL;
-    }
-    tell_certificate(status, &row);
-    X509_free(cert);
-    BIO_free(file);
-    ERR_clear_error();
-}
-
-struct telling {
-    struct status *status;
-    const char *role;
-};
-
-static bool tell_dot2(void *arg, const char *path)
-{
-    struct telling *telling = arg;
-    struct row row = {.role = telling->role, .path = path, .state = "unreadable"};
-    uint8_t *octets = NULL;
-    dot2_cert *cert = NULL;
-    size_t size = 0;
-
-    if (app_file_read(path, CERTIFICATE_MAX, &octets, &size) == APP_OK &&
-        dot2_cert_new(telling->status->crypto, octets, size, &cert, NULL) == DOT2_OK) {
-        command_hex(dot2_cert_hashedid8(cert), 8, row.id);
-        row.start = dot2_time32_to_unix(dot2_cert_start(cert));
-        row.end = dot2_time32_to_unix(dot2_cert_end(cert));
-        row.state = NULL;
-    }
-    tell_certificate(telling->status, &row);
-    dot2_cert_free(cert);
-    OPENSSL_free(octets);
-    ERR_clear_error();
-    return true;
-}
-
-/* Calls each for every section [ra-key NAME]. */
-static void each_ra_key(struct status *status,
-                        void (*each)(struct status *status, const char *section))
-{
-    STACK_OF(OPENSSL_CSTRING) *sections = NCONF_get_section_names(status->conf);
-
-    for (int i = 0; sections != NULL && i < sk_OPENSSL_CSTRING_num(sections); i++) {
-        const char *section = sk_OPENSSL_CSTRING_value(sections, i);
-
-        if (strncmp(section, "ra-key ", 7) == 0)
-            each(status, section);
-    }
-    sk_OPENSSL_CSTRING_free(sections);
-}
-
-static void tell_ra_certificate(struct status *status, const char *section)
-{
-    struct telling telling = {.status = status, .role = section};
-    const char *path = value(status, section, "certificate");
-
-    if (path != NULL)
-        tell_dot2(&telling, path);
-}
-
-static void tell_certificates(struct status *status)
-{
-    static const struct {
-        const char *option, *role;
-    } lists[] = {{"anchors", "anchor"}, {"certificates", "CA"}};
-    const char *tls = value(status, "ra", "tls-certificate");
-
-    if (status->as_json)
-        json_array(&status->json, "certificates");
-    else
-        printf("\nCERTIFICATES\n  %-16s %-13s %6s  %-20s %-16s %s\n", "for", "state", "days",
-               "until", "HashedId8", "file");
-    if (tls != NULL)
-        tell_x509(status, "tls", tls);
-    each_ra_key(status, tell_ra_certificate);
-    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        struct telling telling = {status, lists[i].role};
-        const char *list = value(status, "ra", lists[i].option);
-
-        if (list != NULL && !app_certificates_each(list, tell_dot2, &telling)) {
-            struct row row = {.role = lists[i].role, .path = list, .state = "unreadable"};
-
-            tell_certificate(status, &row);
-        }
-    }
-    if (status->as_json)
-        json_end_array(&status->json);
-}
-
 /* ---- keys ---- */
 
 /* What stands behind ? in a pkcs11: URI may be a PIN. */
@@ -295,9 +136,9 @@ static void without_query(char *text, const char *uri)
         memmove(at, at + strlen(query), strlen(at + strlen(query)) + 1);
 }
 
-static void tell_key(struct status *status, const char *section, const char *option)
+static void tell_key(struct ra_status *status, const char *section, const char *option)
 {
-    const char *uri = value(status, section, option);
+    const char *uri = ra_status_value(status, section, option);
     char shown[400];
     EVP_PKEY *key = NULL;
     int code;
@@ -332,13 +173,13 @@ static void tell_key(struct status *status, const char *section, const char *opt
     ERR_clear_error();
 }
 
-static void tell_ra_keys(struct status *status, const char *section)
+static void tell_ra_keys(struct ra_status *status, const char *section)
 {
     tell_key(status, section, "sign-key");
     tell_key(status, section, "decrypt-key");
 }
 
-static void tell_keys(struct status *status)
+static void tell_keys(struct ra_status *status)
 {
     if (status->no_keys)
         return;
@@ -347,7 +188,7 @@ static void tell_keys(struct status *status)
     else
         printf("\nKEYS\n");
     tell_key(status, "ra", "tls-key");
-    each_ra_key(status, tell_ra_keys);
+    ra_status_each_key(status, tell_ra_keys);
     if (status->as_json)
         json_end_array(&status->json);
 }
@@ -369,16 +210,17 @@ static void json_figures(struct json *json, const struct ra_figures *figures)
         json_int(json, ra_figure_names[i].json, (int64_t)figures->values[i]);
 }
 
-static void tell_server(struct status *status)
+static void tell_server(struct ra_status *status)
 {
     struct ra_figures figures;
-    bool configured = value(status, "ra", "metrics-port") != NULL, answers = false;
+    bool configured = ra_status_value(status, "ra", "metrics-port") != NULL, answers = false;
 
     status->heard[0] = '\0';
     if (configured)
-        answers = ra_figures_get(value(status, "ra", "metrics-address"),
-                                 value(status, "ra", "metrics-port"),
-                                 value(status, "ra", "metrics-port-file"), status->now, &figures);
+        answers = ra_figures_get(ra_status_value(status, "ra", "metrics-address"),
+                                 ra_status_value(status, "ra", "metrics-port"),
+                                 ra_status_value(status, "ra", "metrics-port-file"), status->now,
+                                 &figures);
     if (configured && !answers)
         status->seen[APP_UNREACHABLE] = true;
     if (status->as_json) {
@@ -405,7 +247,7 @@ static void tell_server(struct status *status)
     }
 }
 
-static int exit_code(const struct status *status)
+static int exit_code(const struct ra_status *status)
 {
     static const int order[] = {APP_USAGE, APP_UNREACHABLE, APP_REFUSED};
 
@@ -415,14 +257,14 @@ static int exit_code(const struct status *status)
     return APP_OK;
 }
 
-static int tell_all(struct status *status)
+static int tell_all(struct ra_status *status)
 {
     json_init(&status->json, stdout);
     app_error_sink(hear, status);
     if (status->as_json)
         json_object(&status->json, NULL);
     tell_store(status);
-    tell_certificates(status);
+    ra_status_certificates(status);
     tell_keys(status);
     tell_server(status);
     if (status->as_json) {
@@ -452,7 +294,7 @@ int cmd_ra_status(int argc, char **argv)
                                             {"no-keys", no_argument, NULL, 'n'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
-    struct status status = {.now = (int64_t)time(NULL)};
+    struct ra_status status = {.now = (int64_t)time(NULL)};
     struct app_provider provider = {0};
     int c, code = APP_USAGE;
 

@@ -1,6 +1,6 @@
 /*
- * ra_status.h: the figures that a running dot2hsm-ra serves to Prometheus, as far as `dot2hsm ra
- * status` shows them.
+ * ra_status.h: what the files of `dot2hsm ra status` share: the telling itself, and the figures
+ * that a running dot2hsm-ra serves to Prometheus, as far as they are shown.
  */
 #ifndef DOT2HSM_APPS_DOT2HSM_RA_STATUS_H
 #define DOT2HSM_APPS_DOT2HSM_RA_STATUS_H
@@ -8,6 +8,30 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "apps/app.h"
+#include "apps/dot2hsm/json.h"
+#include "protocol/dot2/dot2.h"
+
+struct ra_status {
+    const char *path;
+    CONF *conf;
+    bool as_json, no_keys;
+    struct json json;
+    OSSL_LIB_CTX *libctx;
+    dot2_crypto *crypto;
+    int64_t now;      /* Unix time */
+    bool seen[4];     /* exit codes of what is not well */
+    char heard[1000]; /* what a function said through app_error() */
+};
+
+/* As in the file's section, or NULL. */
+const char *ra_status_value(const struct ra_status *status, const char *section, const char *name);
+/* Calls each for every section [ra-key NAME]. */
+void ra_status_each_key(struct ra_status *status,
+                        void (*each)(struct ra_status *status, const char *section));
+/* Tells the certificates (ra_certificates.c). */
+void ra_status_certificates(struct ra_status *status);
 
 #define RA_FIGURES 12
 
