@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 
 #include "apps/dot2hsm/lab_run.h"
+#include "apps/dot2hsm/ra_options.h"
 #include "apps/dot2hsm/support.h"
 
 #include "asn1/types.h"
@@ -67,7 +68,7 @@ static int assign(ra_store *store, const char *name, const dot2_cert *cert)
 
     if (status == RA_STORE_OK)
         return APP_OK;
-    app_error("%s: %s", name, ra_store_status_text(status));
+    ra_options_store_error(store, status, name);
     return APP_UNREACHABLE;
 }
 

@@ -13,6 +13,7 @@
 #include <openssl/err.h>
 
 #include "apps/dot2hsm/lab_run.h"
+#include "apps/dot2hsm/ra_options.h"
 #include "apps/dot2hsm/support.h"
 
 /* Certificates of a pseudonym batch, j = 0 to 19 (MinCertsPerIPeriod of the policy). */
@@ -58,11 +59,7 @@ static enum outcome refuse(struct job *job, const struct dot2_error *error)
 
 static enum outcome store_broken(struct lab_run *run, enum ra_store_status status)
 {
-    char text[256] = "";
-
-    ra_store_last_error(run->store, text, sizeof(text));
-    app_error("the RA's store: %s%s%s", ra_store_status_text(status), text[0] != '\0' ? ": " : "",
-              text);
+    ra_options_store_error(run->store, status, "the RA's store");
     return OUTCOME_BROKEN;
 }
 

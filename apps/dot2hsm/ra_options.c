@@ -131,13 +131,21 @@ int ra_options_list(int argc, char **argv, const char *usage,
     return ra_options_end(store, status, NULL, NULL);
 }
 
+void ra_options_store_error(ra_store *store, enum ra_store_status status, const char *what)
+{
+    char text[256] = "";
+
+    ra_store_last_error(store, text, sizeof(text));
+    app_error("%s: %s%s%s", what, ra_store_status_text(status), text[0] != '\0' ? ": " : "", text);
+}
+
 int ra_options_end(ra_store *store, enum ra_store_status status, const char *subject,
                    const char *found)
 {
     if ((status == RA_STORE_NOT_FOUND || status == RA_STORE_EXISTS) && subject != NULL)
         app_error("%s %s", subject, found);
     else if (status != RA_STORE_OK)
-        app_error("%s", ra_store_status_text(status));
+        ra_options_store_error(store, status, subject != NULL ? subject : "the store");
     ra_store_close(store);
     return ra_options_exit(status);
 }

@@ -45,6 +45,8 @@ int ra_options_exit(enum ra_store_status status);
 int ra_options_list(int argc, char **argv, const char *usage,
                     enum ra_store_status (*each)(ra_store *store, struct json *json));
 
+/* Says that WHAT could not be done, and what the store said to that. */
+void ra_options_store_error(ra_store *store, enum ra_store_status status, const char *what);
 /*
  * The end of a command that changed the list: says what went wrong, if anything (SUBJECT is what
  * was named, FOUND what is said of one that was not there, or was already), closes the store, and
