@@ -63,7 +63,13 @@ CURLcode ee_curl_configure(CURL *curl, const struct ee_config *config, const str
 /* An interrupted handshake and one that failed have the same code, and different texts. */
 static bool cut_in_handshake(const char *text)
 {
-    return strstr(text, "SSL_ERROR_SYSCALL") != NULL || strstr(text, "Connection reset") != NULL;
+    static const char *const signs[] = {"SSL_ERROR_SYSCALL", "Connection reset", "Send failure",
+                                        "Recv failure"};
+
+    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+        if (strstr(text, signs[i]) != NULL)
+            return true;
+    return false;
 }
 
 enum ee_status ee_curl_failed(CURLcode code, const char *curl_error, bool unanswered,

@@ -327,7 +327,8 @@ expect 0 ee '/^enrollment-certificate/s,$,\ncrl-url = https://localhost:1,'
 finds note crl "not looked into"
 
 openssl req -new -key soft.pem -subj /CN=past -out past.csr
-openssl x509 -req -in past.csr -signkey soft.pem -days -1 -out past.pem 2>err || fail "x509: $(cat err)"
+openssl x509 -req -in past.csr -signkey soft.pem -days 0 -out past.pem 2>err || fail "x509: $(cat err)"
+sleep 1 # until it has ended
 expect 1 ee "s,^tls-root.*,tls-root = $work/past.pem,"
 finds fault tls-certificate "has expired"
 
