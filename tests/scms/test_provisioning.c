@@ -25,6 +25,18 @@ static uint8_t *put_point(uint8_t *p, const EVP_PKEY *key)
 static const enum dot2_curve curves[] = {DOT2_CURVE_P256, DOT2_CURVE_BRAINPOOL_P256R1};
 
 /* Put together by hand, as the byte layouts have it: 83 octets without cert-encryption-key. */
+/* What is told of a request without making keys of it: the same point, and the same refusals. */
+static void assert_head(const struct scms_request_head *head, EVP_PKEY *key)
+{
+    uint8_t point[49];
+    size_t size = 0;
+
+    assert_int_equal(dot2_public_point(key, point, &size), DOT2_OK);
+    assert_int_equal(head->point_size, size);
+    assert_memory_equal(head->verify_point, point, size);
+    assert_int_equal(head->requested_start_time, 0x2b0f3a46);
+}
+
 static void an_application_request_has_the_layout_of_the_type(void **state)
 {
     (void)state;
@@ -34,6 +46,7 @@ static void an_application_request_has_the_layout_of_the_type(void **state)
                                                with ? fixture_key(&f, curves[c]) : NULL,
                                                fixture_key(&f, curves[c]), 0x2b0f3a45, 0x2b0f3a46};
             struct scms_app_request back;
+            struct scms_request_head head;
             coer_arena *arena = coer_arena_new();
             uint8_t expected[160], *p = expected, *octets = NULL;
             size_t size = 0;
@@ -62,6 +75,10 @@ static void an_application_request_has_the_layout_of_the_type(void **state)
             assert_int_equal(back.cert_encryption_key != NULL, with);
             assert_int_equal(back.current_time, 0x2b0f3a45);
             assert_int_equal(back.requested_start_time, 0x2b0f3a46);
+            assert_int_equal(
+                scms_app_request_check(f.crypto, decode(arena, octets, size), &head, NULL),
+                DOT2_OK);
+            assert_head(&head, request.verify_key);
             scms_app_request_clear(&back);
             scms_app_request_clear(&request);
             OPENSSL_free(octets);
@@ -86,6 +103,7 @@ static void keys_that_are_no_points_are_refused(void **state)
         coer_arena *arena = coer_arena_new();
         uint8_t *bad = OPENSSL_memdup(octets, size);
         struct dot2_error error = {0};
+        struct scms_request_head head;
 
         memset(bad + at[i] + 1, 0xff, 32); /* not less than p */
         assert_int_equal(scms_app_request_parse(f.crypto, decode(arena, bad, size), &back, &error),
@@ -97,6 +115,10 @@ static void keys_that_are_no_points_are_refused(void **state)
                          DOT2_E_POINT);
         assert_non_null(strstr(error.field, fields[i]));
         assert_null(back.verify_key);
+        memset(&error, 0, sizeof(error));
+        assert_int_equal(scms_app_request_check(f.crypto, decode(arena, bad, size), &head, &error),
+                         DOT2_E_POINT);
+        assert_non_null(strstr(error.field, fields[i]));
         OPENSSL_free(bad);
         coer_arena_free(arena);
     }
@@ -158,6 +180,7 @@ static void requests_with_butterfly_parameters(void **state)
         };
         struct scms_butterfly_request back;
         struct scms_app_request app;
+        struct scms_request_head head;
         coer_arena *arena = coer_arena_new();
         uint8_t expected[200], *p = expected, *octets = NULL;
         struct dot2_error error = {0};
@@ -191,6 +214,10 @@ static void requests_with_butterfly_parameters(void **state)
         assert_int_equal(back.requested_start_time, 0x2b0f3a46);
         scms_butterfly_request_clear(&back);
         assert_null(back.verify.seed_key);
+        assert_int_equal(
+            scms_butterfly_request_check(f.crypto, decode(arena, octets, size), &head, NULL),
+            DOT2_OK);
+        assert_head(&head, request.verify.seed_key);
 
         assert_int_equal(
             scms_app_request_parse(f.crypto, decode(arena, octets, size), &app, &error),
@@ -200,6 +227,14 @@ static void requests_with_butterfly_parameters(void **state)
             scms_butterfly_request_parse(f.crypto, decode(arena, octets, size), &back, &error),
             DOT2_E_POINT);
         assert_non_null(strstr(error.field, "verify-key-info"));
+        memset(&error, 0, sizeof(error));
+        assert_int_equal(
+            scms_butterfly_request_check(f.crypto, decode(arena, octets, size), &head, &error),
+            DOT2_E_POINT);
+        assert_non_null(strstr(error.field, "verify-key-info"));
+        assert_int_equal(
+            scms_app_request_check(f.crypto, decode(arena, octets, size), &head, &error),
+            DOT2_E_MESSAGE);
         OPENSSL_free(octets);
         coer_arena_free(arena);
     }
