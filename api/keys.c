@@ -1,5 +1,6 @@
 /* keys.c: private keys by URI, certificates, trust. */
 #include "api/internal.h"
+#include "protocol/dot2/crl.h"
 
 #include <errno.h>
 #include <stdio.h>

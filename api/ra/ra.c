@@ -1,5 +1,6 @@
 /* ra.c: an RA's trust and keys, and its decisions for transports of the caller's. */
 #include "api/ra/ra.h"
+#include "protocol/dot2/crl.h"
 
 #include <string.h>
 

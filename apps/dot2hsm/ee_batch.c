@@ -19,6 +19,7 @@
 #include "apps/dot2hsm/ee_zip.h"
 #include "apps/dot2hsm/support.h"
 #include "apps/dot2hsm/token.h"
+#include "protocol/dot2/butterfly.h"
 
 /* Entries that have an extension are skipped, and are counted here. */
 #define ENTRIES_MAX (2 * DEVICE_BATCH_MAX)

@@ -18,6 +18,7 @@
 #include "apps/dot2hsm/ee_device.h"
 #include "apps/dot2hsm/input.h"
 #include "apps/dot2hsm/support.h"
+#include "protocol/dot2/crl.h"
 
 #define LISTS_MAX 256
 

@@ -1,4 +1,5 @@
 #include "apps/dot2hsm/ee_device.h"
+#include "protocol/dot2/crl.h"
 
 #include <dirent.h>
 #include <errno.h>

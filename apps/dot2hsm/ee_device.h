@@ -27,6 +27,7 @@
 
 #include "apps/app.h"
 #include "apps/dot2hsm/json.h"
+#include "protocol/dot2/crl.h"
 #include "protocol/ee/ee.h"
 
 #define DEVICE_PATH 4096

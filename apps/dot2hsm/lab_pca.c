@@ -15,6 +15,7 @@
 #include "apps/dot2hsm/lab_run.h"
 #include "apps/dot2hsm/ra_options.h"
 #include "apps/dot2hsm/support.h"
+#include "protocol/dot2/butterfly.h"
 
 /* Certificates of a pseudonym batch, j = 0 to 19 (MinCertsPerIPeriod of the policy). */
 #define BATCH 20

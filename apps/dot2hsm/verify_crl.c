@@ -1,4 +1,5 @@
 #include "apps/dot2hsm/verify_crl.h"
+#include "protocol/dot2/crl.h"
 
 #include <stdio.h>
 

@@ -16,6 +16,7 @@
 #define DOT2HSM_APPS_RA_RA_APP_H
 
 #include "apps/app.h"
+#include "protocol/dot2/crl.h"
 #include "protocol/ra/ra.h"
 
 #include <sys/stat.h>

@@ -1,5 +1,6 @@
 /* ballots.c: files whose type depends on the form of the ballots in them. */
 #include "protocol/dot2/ballots.h"
+#include "protocol/dot2/crl.h"
 
 #include "protocol/dot2/fail.h"
 

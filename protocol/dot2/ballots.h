@@ -5,6 +5,7 @@
 #define DOT2HSM_PROTOCOL_DOT2_BALLOTS_H
 
 #include "asn1/coer.h"
+#include "protocol/dot2/crl.h"
 #include "protocol/dot2/dot2.h"
 
 /*

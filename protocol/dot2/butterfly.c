@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
+#include "protocol/dot2/butterfly.h"
 #include "protocol/dot2/internal.h"
 
 #define BLOCKS 3

@@ -9,6 +9,7 @@
 #include <CrlContents.h>
 #include <CrlSsp.h>
 
+#include "protocol/dot2/crl.h"
 #include "protocol/dot2/internal.h"
 
 #define PSID_CRL 0x100

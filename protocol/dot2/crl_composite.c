@@ -7,6 +7,7 @@
 #include <Ieee1609Dot2Data.h>
 
 #include "protocol/dot2/ballots.h"
+#include "protocol/dot2/crl.h"
 #include "protocol/dot2/internal.h"
 
 static enum dot2_status read_lists(const SequenceOfSecuredCrl_t *series,

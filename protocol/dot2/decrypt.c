@@ -4,6 +4,7 @@
 
 #include <openssl/crypto.h>
 
+#include "protocol/dot2/butterfly.h"
 #include "protocol/dot2/ecies.h"
 
 #include <Ieee1609Dot2Data.h>

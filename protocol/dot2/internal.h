@@ -7,6 +7,7 @@
 #include <openssl/bn.h>
 #include <openssl/ec.h>
 
+#include "protocol/dot2/crl.h"
 #include "protocol/dot2/fail.h"
 
 #define DOT2_PROVIDER_NAME "dot2hsm"

@@ -10,6 +10,7 @@
 
 #include <openssl/crypto.h>
 
+#include "protocol/dot2/crl.h"
 #include "protocol/dot2/internal.h"
 
 struct revoked {

@@ -10,6 +10,7 @@
 #include <PlaintextCertificateResponse.h>
 #include <ToBeSignedEncryptedCertificateResponse.h>
 
+#include "protocol/dot2/butterfly.h"
 #include "protocol/scms/internal.h"
 
 #define ENCRYPTED "ToBeSignedEncryptedCertificateResponse.encrypted-cert"

@@ -5,6 +5,7 @@
 #include <ScmsFile121.h>
 
 #include "protocol/dot2/ballots.h"
+#include "protocol/dot2/crl.h"
 #include "protocol/dot2/fail.h"
 #include "protocol/scms/internal.h"
 

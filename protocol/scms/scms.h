@@ -7,6 +7,8 @@
 #ifndef DOT2HSM_PROTOCOL_SCMS_SCMS_H
 #define DOT2HSM_PROTOCOL_SCMS_SCMS_H
 
+#include "protocol/dot2/butterfly.h"
+#include "protocol/dot2/crl.h"
 #include "protocol/dot2/dot2.h"
 
 #include <ScmsPDU.h>

@@ -1,4 +1,5 @@
 /* test_lab_pca.c: the pseudonym CA of `dot2hsm lab run`, as a program, on the RA's store. */
+#include "protocol/dot2/butterfly.h"
 #include "tests/apps/lab_scene.h"
 
 #include <dirent.h>

@@ -2,6 +2,7 @@
  * test_lab_services.c: batches from the request to their certificates, over TLS: a device, the
  * program dot2hsm-ra and `dot2hsm lab run`.
  */
+#include "protocol/dot2/butterfly.h"
 #include "tests/apps/lab_scene.h"
 
 #include <signal.h>

@@ -1,4 +1,5 @@
 /* test_butterfly.c: butterfly key expansion against figures of OpenSCMS. */
+#include "protocol/dot2/butterfly.h"
 #include "tests/dot2/fixture.h"
 
 static struct fixture f;

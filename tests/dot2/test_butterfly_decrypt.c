@@ -2,6 +2,7 @@
  * test_butterfly_decrypt.c: messages to expanded keys, decrypted with the seed key: a key in a
  * token that gives no more than an ECDH, and a software key by the same way.
  */
+#include "protocol/dot2/butterfly.h"
 #include "tests/dot2/fixture.h"
 
 #include <openssl/core_names.h>

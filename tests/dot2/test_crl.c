@@ -1,4 +1,5 @@
 /* test_crl.c: revocation by lists of the HashedId10 kind. */
+#include "protocol/dot2/crl.h"
 #include "tests/dot2/crl_world.h"
 
 #include <openssl/bn.h>

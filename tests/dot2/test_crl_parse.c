@@ -2,6 +2,7 @@
  * test_crl_parse.c: what a CRL and a CompositeCrl say about themselves, before anybody has verified
  * them: dot2_crl_peek() and dot2_composite_crl_parse(), with ballots of either form.
  */
+#include "protocol/dot2/crl.h"
 #include "tests/dot2/fixture.h"
 
 #define PSID_CRL 0x100

@@ -12,6 +12,7 @@
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 
+#include "protocol/dot2/crl.h"
 #include "protocol/ra/http_head.h"
 #include "protocol/ra/http_range.h"
 #include "protocol/scms/scms.h"

@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
+#include "protocol/dot2/crl.h"
 #include "protocol/scms/scms.h"
 #include "tests/dot2/fixture.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,4 +1,5 @@
 /* test_files.c: the local policy file and the local certificate chain file. */
+#include "protocol/dot2/crl.h"
 #include "tests/dot2/fixture.h"
 
 #include <openssl/crypto.h>

@@ -1,4 +1,5 @@
 /* test_issuing.c: enrollment, and the responses that hold certificates. */
+#include "protocol/dot2/butterfly.h"
 #include "tests/dot2/fixture.h"
 
 #include "protocol/scms/scms.h"
