@@ -54,38 +54,41 @@ static enum dot2_status add(dot2_trust *trust, const uint8_t *octets, size_t siz
     return dot2_trust_add_composite_crl(trust, octets, size, ballots, now, &lists, count, error);
 }
 
-static bool read_file(const char *path, enum dot2_ballots ballots, dot2_trust *trust, char *text,
-                      size_t text_size)
+/*
+ * What is wrong is said by app_error(); *again: it may be right another time, without a change of
+ * the file.
+ */
+static bool read_file(const char *path, enum dot2_ballots ballots, dot2_trust *trust, bool *again)
 {
     struct dot2_error error = {0};
     uint8_t *octets = NULL;
     size_t size = 0, count = 0;
     enum dot2_status status;
 
-    if (app_file_read(path, CRL_MAX, &octets, &size) != APP_OK) {
-        snprintf(text, text_size, "%s cannot be read", path);
+    *again = true;
+    if (app_file_read(path, CRL_MAX, &octets, &size) != APP_OK)
         return false;
-    }
     status = add(trust, octets, size, ballots, &count, &error);
     OPENSSL_free(octets);
     ERR_clear_error();
     if (status != DOT2_OK)
-        snprintf(text, text_size, "%s: %s, %s: %s", path, dot2_status_name(status), error.field,
-                 error.detail[0] == '\0' ? dot2_status_text(status) : error.detail);
+        app_error("crl-files: %s: %s, %s: %s", path, dot2_status_name(status), error.field,
+                  error.detail[0] == '\0' ? dot2_status_text(status) : error.detail);
     if (count > 0)
         ra_app_say(LOG_WARNING,
                    "event=crl_ballots file=\"%s\" ballots=%zu detail=\"not evaluated\"", path,
                    count);
+    *again = status == DOT2_E_MEMORY || status == DOT2_E_CRYPTO || status == DOT2_E_PROVIDER;
     return status == DOT2_OK;
 }
 
-static void say_lists(const dot2_trust *trust)
+void ra_app_crls_say(const struct ra_app_crls *crls, const dot2_trust *trust)
 {
     struct dot2_crl_info infos[LISTS_MAX];
     size_t count = dot2_trust_crls(trust, infos, LISTS_MAX);
     uint32_t now = 0;
 
-    if (dot2_time32_now(&now) != DOT2_OK)
+    if (crls->count == 0 || dot2_time32_now(&now) != DOT2_OK)
         return;
     for (size_t i = 0; i < count && i < LISTS_MAX; i++) {
         const struct dot2_crl_info *info = &infos[i];
@@ -130,7 +133,7 @@ static bool rolled_back(const dot2_trust *trust, const dot2_trust *before)
 int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *config,
                      dot2_trust *trust, const dot2_trust *before)
 {
-    char text[500];
+    bool again;
 
     memset(crls, 0, sizeof *crls);
     crls->ballots = config->ballots;
@@ -142,15 +145,10 @@ int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *confi
         /* Looked at before it is read: a file that is replaced in between is read again. */
         if (stat(crls->files[i].path, &crls->files[i].seen) != 0)
             memset(&crls->files[i].seen, 0, sizeof crls->files[i].seen);
-        if (!read_file(crls->files[i].path, crls->ballots, trust, text, sizeof text)) {
-            app_error("crl-files: %s", text);
+        if (!read_file(crls->files[i].path, crls->ballots, trust, &again))
             return APP_USAGE;
-        }
     }
-    if (before != NULL && rolled_back(trust, before))
-        return APP_USAGE;
-    say_lists(trust);
-    return APP_OK;
+    return before != NULL && rolled_back(trust, before) ? APP_USAGE : APP_OK;
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -166,17 +164,24 @@ void ra_app_crls_look(struct ra_app_crls *crls, dot2_trust *trust)
     for (size_t i = 0; i < crls->count; i++) {
         struct stat now;
         char text[500];
+        bool same, good;
 
-        if (stat(crls->files[i].path, &now) != 0 || is_same(&now, &crls->files[i].seen))
+        if (stat(crls->files[i].path, &now) != 0)
+            continue;
+        same = is_same(&now, &crls->files[i].seen);
+        if (same && !crls->files[i].again)
             continue;
         crls->files[i].seen = now;
-        if (read_file(crls->files[i].path, crls->ballots, trust, text, sizeof text))
+        ra_app_hear(text, sizeof text);
+        good = read_file(crls->files[i].path, crls->ballots, trust, &crls->files[i].again);
+        ra_app_hear(NULL, 0);
+        if (good)
             changed = true;
-        else
+        else if (!same) /* once for all tries */
             ra_app_say_text(LOG_ERR, "event=crl_not_used", "detail", text);
     }
     if (changed)
-        say_lists(trust);
+        ra_app_crls_say(crls, trust);
 }
 
 void ra_app_crls_clear(struct ra_app_crls *crls)

@@ -171,3 +171,25 @@ void ra_app_say(int priority, const char *format, ...)
     va_end(args);
     ra_app_log(NULL, priority, line);
 }
+
+static struct {
+    char *text;
+    size_t size;
+} heard;
+
+static void hear(void *arg, const char *text)
+{
+    size_t used = strlen(heard.text);
+
+    (void)arg;
+    snprintf(heard.text + used, heard.size - used, "%s%s", used > 0 ? "; " : "", text);
+}
+
+void ra_app_hear(char *text, size_t size)
+{
+    heard.text = text;
+    heard.size = size;
+    if (text != NULL)
+        text[0] = '\0';
+    app_error_sink(text == NULL ? NULL : hear, NULL);
+}

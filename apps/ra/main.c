@@ -135,9 +135,11 @@ static int open_all(struct program *program)
     code = ra_app_crls_open(&program->crls, &program->config, program->trust, NULL);
     if (code != APP_OK)
         return code;
+    ra_app_crls_say(&program->crls, program->trust);
     code = ra_app_policy_open(&program->policy, &program->config);
     if (code != APP_OK)
         return code;
+    ra_app_policy_say(&program->policy);
     code = ra_app_keys(program->libctx, program->crypto, &program->config, &program->keys);
     return code == APP_OK ? open_store(program) : code;
 }
@@ -170,23 +172,19 @@ static void reload(struct program *program)
     struct ra_app_crls crls = {.count = 0}, crls_before = program->crls;
     struct ra_app_policy policy = {.path = NULL}, policy_before = program->policy;
     ra_keys *keys = NULL;
-    char text[400];
+    char text[1000] = "";
 
     ra_app_log_reopen();
+    ra_app_hear(text, sizeof text);
     if (ra_app_config_load(program->path, &config) != APP_OK ||
         open_tls(program, &config, &key, &tls) != APP_OK ||
         (trust = ra_app_trust(program->crypto, &config)) == NULL ||
         ra_app_crls_open(&crls, &config, trust, program->trust) != APP_OK ||
         ra_app_policy_open(&policy, &config) != APP_OK ||
-        ra_app_keys(program->libctx, program->crypto, &config, &keys) != APP_OK) {
-        ra_app_say(LOG_ERR, "event=not_reloaded detail=\"the configuration has a mistake (see "
-                            "stderr); what was in force stays\"");
-        goto out;
-    }
-    if (ra_server_set_keys(program->ra.server, keys, text, sizeof text) != 0 ||
-        ra_server_set_files(program->ra.server, config.server.policy_file, config.server.chain_file,
-                            text, sizeof text) != 0) {
-        ra_app_say_text(LOG_ERR, "event=not_reloaded", "detail", text);
+        ra_app_keys(program->libctx, program->crypto, &config, &keys) != APP_OK ||
+        ra_server_set_keys_and_files(program->ra.server, keys, config.server.policy_file,
+                                     config.server.chain_file, text, sizeof text) != 0) {
+        ra_app_say_text(LOG_ERR, "event=not_reloaded stays=\"what was in force\"", "detail", text);
         goto out;
     }
     ra_server_set_trust(program->ra.server, trust);
@@ -200,9 +198,12 @@ static void reload(struct program *program)
     program->policy = policy;
     policy = policy_before;
     use_policy(program);
+    ra_app_crls_say(&program->crls, program->trust);
+    ra_app_policy_say(&program->policy);
     ra_app_metrics_certificates(program->metrics, tls, keys);
     ra_app_say(LOG_NOTICE, "event=reloaded tls_key=\"%s\"", config.tls_key);
 out:
+    ra_app_hear(NULL, 0);
     ra_keys_free(keys);
     ra_app_crls_clear(&crls);
     ra_app_policy_clear(&policy);

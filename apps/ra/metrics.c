@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,15 +102,33 @@ static bool figure(const struct figures *figures, const char *what, const char *
     return false;
 }
 
-static void family(struct evbuffer *out, const char *name, const char *type, const char *help)
+/* What is added to; a text that has a hole is not sent. */
+struct told {
+    struct evbuffer *buffer;
+    bool failed;
+};
+
+static void tell(struct told *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void tell(struct told *out, const char *format, ...)
 {
-    evbuffer_add_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    va_list args;
+
+    va_start(args, format);
+    if (!out->failed && evbuffer_add_vprintf(out->buffer, format, args) < 0)
+        out->failed = true;
+    va_end(args);
+}
+
+static void family(struct told *out, const char *name, const char *type, const char *help)
+{
+    tell(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
 static const char *const works[] = {"sign", "derive", "generate", "session", "other"};
 #define WORKS (sizeof works / sizeof works[0])
 
-static void tell_calls(const struct figures *figures, struct evbuffer *out)
+static void tell_calls(const struct figures *figures, struct told *out)
 {
     static const struct {
         const char *rest, *seconds;
@@ -126,26 +145,25 @@ static void tell_calls(const struct figures *figures, struct evbuffer *out)
     for (size_t i = 0; i < WORKS; i++) {
         for (size_t k = 0; k < sizeof bounds / sizeof bounds[0]; k++) {
             figure(figures, works[i], bounds[k].rest, &value);
-            evbuffer_add_printf(out,
-                                "dot2hsm_hsm_call_seconds_bucket{work=\"%s\",le=\"%s\"} %llu\n",
-                                works[i], bounds[k].seconds, (unsigned long long)value);
+            tell(out, "dot2hsm_hsm_call_seconds_bucket{work=\"%s\",le=\"%s\"} %llu\n", works[i],
+                 bounds[k].seconds, (unsigned long long)value);
         }
-        evbuffer_add_printf(out, "dot2hsm_hsm_call_seconds_count{work=\"%s\"} %llu\n", works[i],
-                            (unsigned long long)value);
+        tell(out, "dot2hsm_hsm_call_seconds_count{work=\"%s\"} %llu\n", works[i],
+             (unsigned long long)value);
         figure(figures, works[i], "-microseconds", &value);
-        evbuffer_add_printf(out, "dot2hsm_hsm_call_seconds_sum{work=\"%s\"} %.6f\n", works[i],
-                            (double)value / 1e6);
+        tell(out, "dot2hsm_hsm_call_seconds_sum{work=\"%s\"} %.6f\n", works[i],
+             (double)value / 1e6);
     }
     family(out, "dot2hsm_hsm_call_errors_total", "counter",
            "Cryptoki calls whose answer was not CKR_OK.");
     for (size_t i = 0; i < WORKS; i++) {
         figure(figures, works[i], "-errors", &value);
-        evbuffer_add_printf(out, "dot2hsm_hsm_call_errors_total{work=\"%s\"} %llu\n", works[i],
-                            (unsigned long long)value);
+        tell(out, "dot2hsm_hsm_call_errors_total{work=\"%s\"} %llu\n", works[i],
+             (unsigned long long)value);
     }
 }
 
-static void tell_hsm(const struct ra_app_metrics *metrics, struct evbuffer *out)
+static void tell_hsm(const struct ra_app_metrics *metrics, struct told *out)
 {
     static const struct {
         const char *figure, *name, *type, *help;
@@ -165,91 +183,108 @@ static void tell_hsm(const struct ra_app_metrics *metrics, struct evbuffer *out)
     struct figures figures;
     uint64_t value;
 
-    if (metrics->provider == NULL || !figures_get(metrics, &figures))
+    if (metrics->provider == NULL)
         return;
+    if (!figures_get(metrics, &figures)) {
+        out->failed = true;
+        return;
+    }
     tell_calls(&figures, out);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (!figure(&figures, others[i].figure, "", &value))
             continue;
         family(out, others[i].name, others[i].type, others[i].help);
-        evbuffer_add_printf(out, "%s %llu\n", others[i].name, (unsigned long long)value);
+        tell(out, "%s %llu\n", others[i].name, (unsigned long long)value);
     }
 }
 
 /* ---- the process ---- */
 
-static unsigned descriptors(void)
+/* Each of these is false, with errno, where the kernel does not tell. */
+static bool descriptors(unsigned *count)
 {
     DIR *directory = opendir("/proc/self/fd");
-    unsigned count = 0;
 
+    *count = 0;
     if (directory == NULL)
-        return 0;
+        return false;
     while (readdir(directory) != NULL)
-        count++;
+        (*count)++;
     closedir(directory);
-    return count < 3 ? 0 : count - 3; /* ".", "..", and the directory's own */
+    *count = *count < 3 ? 0 : *count - 3; /* ".", "..", and the directory's own */
+    return true;
 }
 
-static long resident_pages(void)
+static bool resident_pages(long *pages)
 {
     FILE *file = fopen("/proc/self/statm", "re");
     char text[128] = "";
     char *at = text;
-    long pages = 0;
+    bool read;
 
-    if (file != NULL && fgets(text, sizeof text, file) != NULL) {
-        strtol(at, &at, 10); /* the whole size */
-        pages = strtol(at, NULL, 10);
-    }
-    if (file != NULL)
-        fclose(file);
-    return pages;
+    if (file == NULL)
+        return false;
+    read = fgets(text, sizeof text, file) != NULL;
+    fclose(file);
+    strtol(at, &at, 10); /* the whole size */
+    *pages = strtol(at, NULL, 10);
+    return read;
 }
 
 /* Under the names that every program of Prometheus' world has for them. */
-static void tell_process(const struct ra_app_metrics *metrics, struct evbuffer *out)
+static void tell_process(const struct ra_app_metrics *metrics, struct told *out)
 {
     struct timespec cpu = {0};
+    unsigned count = 0;
+    long pages = 0;
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     family(out, "process_start_time_seconds", "gauge", "Start, in Unix time.");
-    evbuffer_add_printf(out, "process_start_time_seconds %lld.%03ld\n",
-                        (long long)metrics->started.tv_sec, metrics->started.tv_nsec / 1000000);
+    tell(out, "process_start_time_seconds %lld.%03ld\n", (long long)metrics->started.tv_sec,
+         metrics->started.tv_nsec / 1000000);
     family(out, "process_cpu_seconds_total", "counter", "Processor time.");
-    evbuffer_add_printf(out, "process_cpu_seconds_total %lld.%03ld\n", (long long)cpu.tv_sec,
-                        cpu.tv_nsec / 1000000);
-    family(out, "process_resident_memory_bytes", "gauge", "Memory.");
-    evbuffer_add_printf(out, "process_resident_memory_bytes %lld\n",
-                        (long long)resident_pages() * sysconf(_SC_PAGESIZE));
-    family(out, "process_open_fds", "gauge", "Open descriptors.");
-    evbuffer_add_printf(out, "process_open_fds %u\n", descriptors());
+    tell(out, "process_cpu_seconds_total %lld.%03ld\n", (long long)cpu.tv_sec,
+         cpu.tv_nsec / 1000000);
+    /* What is not to be had is left out: with no descriptor left, the others are wanted. */
+    if (resident_pages(&pages)) {
+        family(out, "process_resident_memory_bytes", "gauge", "Memory.");
+        tell(out, "process_resident_memory_bytes %lld\n", (long long)pages * sysconf(_SC_PAGESIZE));
+    } else if (errno == ENOMEM) {
+        out->failed = true;
+    }
+    if (descriptors(&count)) {
+        family(out, "process_open_fds", "gauge", "Open descriptors.");
+        tell(out, "process_open_fds %u\n", count);
+    } else if (errno == ENOMEM) {
+        out->failed = true;
+    }
 }
 
-static void tell_certificates(struct ra_app_metrics *metrics, struct evbuffer *out)
+static void tell_certificates(struct ra_app_metrics *metrics, struct told *out)
 {
     pthread_mutex_lock(&metrics->lock);
     family(out, "dot2hsm_ra_certificate_end_seconds", "gauge",
            "Unix time at which the RA's certificates end: that of TLS, and its IEEE 1609.2 ones by "
            "HashedId8.");
     for (size_t i = 0; i < metrics->certificate_count; i++)
-        evbuffer_add_printf(out, "dot2hsm_ra_certificate_end_seconds{certificate=\"%s\"} %lld\n",
-                            metrics->certificates[i].id, (long long)metrics->certificates[i].end);
+        tell(out, "dot2hsm_ra_certificate_end_seconds{certificate=\"%s\"} %lld\n",
+             metrics->certificates[i].id, (long long)metrics->certificates[i].end);
     pthread_mutex_unlock(&metrics->lock);
 }
 
 /* ---- all of it, and who serves it ---- */
 
-static int figures_all(void *arg, struct evbuffer *out)
+static int figures_all(void *arg, struct evbuffer *buffer)
 {
     struct ra_app_metrics *metrics = arg;
+    struct told out = {.buffer = buffer};
 
-    if (ra_server_metrics(metrics->servers, metrics->server_count, out) != 0)
+    if (ra_server_metrics(metrics->servers, metrics->server_count, buffer) != 0)
         return -1;
-    tell_certificates(metrics, out);
-    tell_hsm(metrics, out);
-    tell_process(metrics, out);
-    return 0;
+    tell_certificates(metrics, &out);
+    tell_hsm(metrics, &out);
+    tell_process(metrics, &out);
+    return out.failed ? -1 : 0;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)

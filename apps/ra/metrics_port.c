@@ -85,6 +85,12 @@ static void on_written(struct bufferevent *bev, void *arg)
         shutdown(bufferevent_getfd(bev), SHUT_WR);
 }
 
+/* It costs this one connection. */
+static void say_memory(void)
+{
+    ra_app_say(LOG_ERR, "event=not_answered service=metrics reason=memory");
+}
+
 static void answer(struct asker *asker, bool body, const char *status, struct evbuffer *figures)
 {
     struct evbuffer *output = bufferevent_get_output(asker->bev);
@@ -95,8 +101,10 @@ static void answer(struct asker *asker, bool body, const char *status, struct ev
             output, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n", status,
             size,
             size == 0 ? "" : "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n") < 0 ||
-        (body && figures != NULL && evbuffer_add_buffer(output, figures) != 0))
-        asker_free(asker); /* no memory */
+        (body && figures != NULL && evbuffer_add_buffer(output, figures) != 0)) {
+        say_memory();
+        asker_free(asker);
+    }
 }
 
 /* A whole head: only its first line says anything that matters here. */
@@ -120,10 +128,12 @@ static void answer_line(struct asker *asker, const char *line, size_t size)
         return;
     }
     figures = evbuffer_new();
-    if (figures != NULL && asker->port->figures(asker->port->arg, figures) == 0)
+    if (figures != NULL && asker->port->figures(asker->port->arg, figures) == 0) {
         answer(asker, get, "200 OK", figures);
-    else
+    } else {
+        say_memory();
         answer(asker, true, "500 Internal Server Error", NULL);
+    }
     if (figures != NULL)
         evbuffer_free(figures);
 }
@@ -150,10 +160,12 @@ static void on_read(struct bufferevent *bev, void *arg)
         return;
     }
     octets = (const char *)evbuffer_pullup(input, line.pos);
-    if (octets == NULL && line.pos > 0)
+    if (octets == NULL && line.pos > 0) {
+        say_memory();
         asker_free(asker);
-    else
+    } else {
         answer_line(asker, octets, (size_t)line.pos);
+    }
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
@@ -167,6 +179,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     (void)size;
     if (asker == NULL ||
         (asker->bev = bufferevent_socket_new(port->base, fd, BEV_OPT_CLOSE_ON_FREE)) == NULL) {
+        say_memory();
         OPENSSL_free(asker);
         evutil_closesocket(fd);
         return;
@@ -178,6 +191,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
         evconnlistener_disable(listener);
     asker->end = evtimer_new(port->base, on_end, asker);
     if (asker->end == NULL || event_add(asker->end, &life) != 0) {
+        say_memory();
         asker_free(asker);
         return;
     }

@@ -16,7 +16,7 @@
 
 #define POLICY_MAX ((size_t)1 << 20)
 
-static bool read_file(const char *path, struct scms_policy *values, char *text, size_t text_size)
+static bool read_file(const char *path, struct scms_policy *values)
 {
     struct dot2_error error = {0};
     uint8_t *octets = NULL;
@@ -24,23 +24,23 @@ static bool read_file(const char *path, struct scms_policy *values, char *text, 
     uint64_t now = 0;
     enum dot2_status status;
 
-    if (app_file_read(path, POLICY_MAX, &octets, &size) != APP_OK) {
-        snprintf(text, text_size, "%s cannot be read", path);
+    if (app_file_read(path, POLICY_MAX, &octets, &size) != APP_OK)
         return false;
-    }
     status = dot2_time64_now(&now);
     if (status == DOT2_OK)
         status = scms_policy_read(octets, size, now, values, &error);
     OPENSSL_free(octets);
     ERR_clear_error();
     if (status != DOT2_OK)
-        snprintf(text, text_size, "%s: %s, %s: %s", path, dot2_status_name(status), error.field,
-                 error.detail[0] == '\0' ? dot2_status_text(status) : error.detail);
+        app_error("policy-file: %s: %s, %s: %s", path, dot2_status_name(status), error.field,
+                  error.detail[0] == '\0' ? dot2_status_text(status) : error.detail);
     return status == DOT2_OK;
 }
 
-static void say(const struct ra_app_policy *policy)
+void ra_app_policy_say(const struct ra_app_policy *policy)
 {
+    if (policy->path == NULL)
+        return;
     ra_app_say(LOG_NOTICE, "event=policy max_request_age=%" PRIu32 " max_supply=%" PRIu32,
                policy->max_request_age, policy->max_supply);
 }
@@ -48,7 +48,6 @@ static void say(const struct ra_app_policy *policy)
 int ra_app_policy_open(struct ra_app_policy *policy, const struct ra_app_config *config)
 {
     struct scms_policy values;
-    char text[500];
 
     memset(policy, 0, sizeof *policy);
     if (!config->policy_limits)
@@ -58,14 +57,12 @@ int ra_app_policy_open(struct ra_app_policy *policy, const struct ra_app_config 
         app_error("out of memory");
         return APP_REFUSED;
     }
-    if (!read_file(policy->path, &values, text, sizeof text)) {
-        app_error("policy-file: %s", text);
+    if (!read_file(policy->path, &values)) {
         ra_app_policy_clear(policy);
         return APP_USAGE;
     }
     policy->max_request_age = values.max_request_age;
     policy->max_supply = values.max_supply;
-    say(policy);
     return APP_OK;
 }
 
@@ -73,10 +70,15 @@ bool ra_app_policy_look(struct ra_app_policy *policy)
 {
     struct scms_policy values;
     char text[500];
+    bool good;
 
     if (policy->path == NULL)
         return false;
-    if (!read_file(policy->path, &values, text, sizeof text)) {
+    /* Once for all that goes wrong, and then each second: it is heard here, not on stderr. */
+    ra_app_hear(text, sizeof text);
+    good = read_file(policy->path, &values);
+    ra_app_hear(NULL, 0);
+    if (!good) {
         if (!policy->failed)
             ra_app_say_text(LOG_ERR, "event=policy_not_used", "detail", text);
         policy->failed = true;
@@ -88,7 +90,7 @@ bool ra_app_policy_look(struct ra_app_policy *policy)
         return false;
     policy->max_request_age = values.max_request_age;
     policy->max_supply = values.max_supply;
-    say(policy);
+    ra_app_policy_say(policy);
     return true;
 }
 

@@ -95,6 +95,7 @@ struct ra_app_crls {
     struct {
         const char *path;
         struct stat seen; /* as it was when it was read last */
+        bool again;       /* it could not be read, or there was no memory: not the file's fault */
     } files[RA_APP_CRLS];
     size_t count;
 };
@@ -104,8 +105,13 @@ struct ra_app_crls {
  */
 int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *config,
                      dot2_trust *trust, const dot2_trust *before);
-/* Reads those that have changed since; what cannot be used is logged, and changes nothing. */
+/*
+ * Reads those that have changed since; what cannot be used is logged, and changes nothing. A file
+ * that could not be read, or not for want of memory, is read again at the next look.
+ */
 void ra_app_crls_look(struct ra_app_crls *crls, dot2_trust *trust);
+/* To the log: each list that is in force. */
+void ra_app_crls_say(const struct ra_app_crls *crls, const dot2_trust *trust);
 void ra_app_crls_clear(struct ra_app_crls *crls);
 
 /* ---- policy.c ---- */
@@ -119,6 +125,8 @@ struct ra_app_policy {
 int ra_app_policy_open(struct ra_app_policy *policy, const struct ra_app_config *config);
 /* Reads it again; true if the limits have changed. What cannot be used is logged once. */
 bool ra_app_policy_look(struct ra_app_policy *policy);
+/* To the log: the limits that are in force. */
+void ra_app_policy_say(const struct ra_app_policy *policy);
 void ra_app_policy_clear(struct ra_app_policy *policy);
 
 /* ---- user.c: each says on stderr what is wrong ---- */
@@ -194,6 +202,11 @@ ra_log_fn ra_app_log;
 void ra_app_say(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same with one more pair, whose value may have any octets. */
 void ra_app_say_text(int priority, const char *line, const char *key, const char *value);
+/*
+ * From here on what app_error() is given goes to text, one after the other, not to stderr; NULL
+ * ends that. For the thread of main alone, and not nested.
+ */
+void ra_app_hear(char *text, size_t size);
 /* A line of pairs as a JSON object with a time and a level; false if text has no room. */
 bool ra_app_log_json(const char *when, const char *level, const char *line, char *text,
                      size_t room);

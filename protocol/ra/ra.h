@@ -19,7 +19,7 @@ enum ra_store_status {
     RA_STORE_OK = 0,
     RA_STORE_NOT_FOUND,
     RA_STORE_EXISTS,
-    RA_STORE_UNAVAILABLE, /* cannot be reached, locked for too long, disk full */
+    RA_STORE_UNAVAILABLE, /* cannot be reached, locked for too long, disk full, no memory */
     RA_STORE_SCHEMA,      /* made by a newer version */
     RA_STORE_ARGUMENT
 };
@@ -438,6 +438,9 @@ void ra_server_set_trust(ra_server *server, dot2_trust *trust);
 void ra_server_set_tls(ra_server *server, struct ssl_ctx_st *tls);
 /* keys may be NULL only if they were from the start. 0, or -1 with one sentence in text. */
 int ra_server_set_keys(ra_server *server, ra_keys *keys, char *text, size_t text_size);
+/* ra_server_set_keys() and ra_server_set_files(), both or neither. */
+int ra_server_set_keys_and_files(ra_server *server, ra_keys *keys, const char *policy_file,
+                                 const char *chain_file, char *text, size_t text_size);
 void ra_server_free(ra_server *server);
 
 /*

@@ -94,12 +94,13 @@ static bool file_name_valid(const char *path)
                size;
 }
 
-int ra_server_set_files(ra_server *server, const char *policy_file, const char *chain_file,
-                        char *text, size_t text_size)
+/* What both names become is made before either is in force. */
+static bool names_copy(const char *policy_file, const char *chain_file, char *copies[2], char *text,
+                       size_t text_size)
 {
     const char *const paths[2] = {policy_file, chain_file};
-    char *copies[2] = {NULL, NULL};
 
+    copies[0] = copies[1] = NULL;
     for (size_t i = 0; i < 2; i++) {
         if (paths[i] == NULL)
             continue;
@@ -114,17 +115,32 @@ int ra_server_set_files(ra_server *server, const char *policy_file, const char *
             goto fail;
         }
     }
+    return true;
+fail:
+    OPENSSL_free(copies[0]);
+    OPENSSL_free(copies[1]);
+    return false;
+}
+
+static void names_set(ra_server *server, char *const copies[2])
+{
     pthread_mutex_lock(&server->lock);
     OPENSSL_free(server->policy_file);
     OPENSSL_free(server->chain_file);
     server->policy_file = copies[0];
     server->chain_file = copies[1];
     pthread_mutex_unlock(&server->lock);
+}
+
+int ra_server_set_files(ra_server *server, const char *policy_file, const char *chain_file,
+                        char *text, size_t text_size)
+{
+    char *copies[2];
+
+    if (!names_copy(policy_file, chain_file, copies, text, text_size))
+        return -1;
+    names_set(server, copies);
     return 0;
-fail:
-    OPENSSL_free(copies[0]);
-    OPENSSL_free(copies[1]);
-    return -1;
 }
 
 void ra_server_set_policy_limits(ra_server *server, uint32_t max_request_age, uint32_t max_supply)
@@ -288,6 +304,22 @@ int ra_server_set_keys(ra_server *server, ra_keys *keys, char *text, size_t text
     server->keys = ra_keys_up_ref(keys);
     pthread_mutex_unlock(&server->lock);
     ra_keys_free(before);
+    return 0;
+}
+
+int ra_server_set_keys_and_files(ra_server *server, ra_keys *keys, const char *policy_file,
+                                 const char *chain_file, char *text, size_t text_size)
+{
+    char *copies[2];
+
+    if (!names_copy(policy_file, chain_file, copies, text, text_size))
+        return -1;
+    if (ra_server_set_keys(server, keys, text, text_size) != 0) {
+        OPENSSL_free(copies[0]);
+        OPENSSL_free(copies[1]);
+        return -1;
+    }
+    names_set(server, copies);
     return 0;
 }
 

@@ -22,7 +22,7 @@ const char *ra_store_status_text(enum ra_store_status status)
     case RA_STORE_EXISTS:
         return "exists already";
     case RA_STORE_UNAVAILABLE:
-        return "the store cannot be reached, is locked, or is full";
+        return "the store cannot be reached, is locked or full, or has no memory";
     case RA_STORE_SCHEMA:
         return "the store was made by a newer version";
     case RA_STORE_ARGUMENT:
