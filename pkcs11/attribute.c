@@ -95,6 +95,47 @@ CK_RV p11_search(struct p11_op *op, const CK_ATTRIBUTE *want, size_t count,
     }
 }
 
+#define AT_A_TIME 16
+
+static CK_RV remove_some(struct p11_op *op, CK_ATTRIBUTE *want, size_t count, CK_ULONG *removed)
+{
+    CK_OBJECT_HANDLE handles[AT_A_TIME];
+    CK_ULONG found = 0;
+    CK_RV rv = P11_CALL(op, C_FindObjectsInit, op->session.handle, want, (CK_ULONG)count);
+
+    *removed = 0;
+    if (rv == CKR_OK)
+        rv = P11_CALL(op, C_FindObjects, op->session.handle, handles, AT_A_TIME, &found);
+    if (rv == CKR_OK && found > AT_A_TIME)
+        rv = CKR_GENERAL_ERROR;
+    if (rv == CKR_OK)
+        rv = P11_CALL(op, C_FindObjectsFinal, op->session.handle);
+    for (CK_ULONG i = 0; rv == CKR_OK && i < found; i++)
+        rv = P11_CALL(op, C_DestroyObject, op->session.handle, handles[i]);
+    if (rv == CKR_OK)
+        *removed = found;
+    return rv;
+}
+
+CK_RV p11_remove_pair(struct p11_op *op, const struct p11_uri *uri)
+{
+    static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
+    CK_BBOOL yes = CK_TRUE;
+    CK_RV rv = CKR_OK;
+
+    for (size_t i = 0; rv == CKR_OK && i < 2; i++) {
+        CK_OBJECT_CLASS class_ = classes[i];
+        CK_ATTRIBUTE want[5];
+        size_t count = p11_uri_template(uri, &class_, want);
+        CK_ULONG removed = AT_A_TIME;
+
+        want[count++] = (CK_ATTRIBUTE){CKA_TOKEN, &yes, sizeof(yes)};
+        while (rv == CKR_OK && removed == AT_A_TIME)
+            rv = remove_some(op, want, count, &removed);
+    }
+    return rv;
+}
+
 CK_RV p11_attribute(struct p11_op *op, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
                     struct p11_buffer *value)
 {
@@ -163,7 +204,7 @@ static CK_RV read_point(struct p11_op *op, CK_OBJECT_HANDLE object, enum p11_cur
     CK_RV rv = optional(op, object, CKA_EC_POINT, &value);
 
     if (rv == CKR_OK)
-        *has_point = p11_point_decode(curve, value.octets, value.size, point);
+        rv = p11_point_decode(curve, value.octets, value.size, has_point, point);
     OPENSSL_free(value.octets);
     return rv;
 }

@@ -92,44 +92,46 @@ enum p11_curve p11_curve_from_params(const uint8_t *params, size_t size)
     return curve_from_nid(nid);
 }
 
-static bool point_on_curve(const struct p11_curve_info *info, const uint8_t *octets, size_t size,
-                           uint8_t point[P11_POINT_MAX])
+static CK_RV point_on_curve(const struct p11_curve_info *info, const uint8_t *octets, size_t size,
+                            bool *valid, uint8_t point[P11_POINT_MAX])
 {
     size_t full = 1 + 2 * info->size;
     EC_GROUP *group = NULL;
     EC_POINT *p = NULL;
-    bool ok = false;
+    CK_RV rv = CKR_HOST_MEMORY;
 
     ERR_set_mark();
     if ((group = EC_GROUP_new_by_curve_name(info->nid)) == NULL ||
         (p = EC_POINT_new(group)) == NULL)
         goto out;
-    ok = EC_POINT_oct2point(group, p, octets, size, NULL) == 1 &&
-         EC_POINT_point2oct(group, p, POINT_CONVERSION_UNCOMPRESSED, point, full, NULL) == full;
+    rv = CKR_OK;
+    *valid = EC_POINT_oct2point(group, p, octets, size, NULL) == 1 &&
+             EC_POINT_point2oct(group, p, POINT_CONVERSION_UNCOMPRESSED, point, full, NULL) == full;
 out:
     EC_POINT_free(p);
     EC_GROUP_free(group);
     ERR_pop_to_mark();
-    return ok;
+    return rv;
 }
 
-bool p11_point_decode(enum p11_curve curve, const uint8_t *value, size_t size,
-                      uint8_t point[P11_POINT_MAX])
+CK_RV p11_point_decode(enum p11_curve curve, const uint8_t *value, size_t size, bool *valid,
+                       uint8_t point[P11_POINT_MAX])
 {
     const struct p11_curve_info *info = p11_curve_info(curve);
 
+    *valid = false;
     if (info == NULL || value == NULL)
-        return false;
+        return CKR_OK;
     /*
      * PKCS#11 2.40 wants an OCTET STRING, many tokens give the bare point. Both may begin with
      * 04, so the size decides: only these four occur.
      */
     if (size == 1 + 2 * info->size || size == 1 + info->size)
-        return point_on_curve(info, value, size, point);
+        return point_on_curve(info, value, size, valid, point);
     if ((size == 3 + 2 * info->size || size == 3 + info->size) && value[0] == 0x04 &&
         value[1] == size - 2)
-        return point_on_curve(info, value + 2, size - 2, point);
-    return false;
+        return point_on_curve(info, value + 2, size - 2, valid, point);
+    return CKR_OK;
 }
 
 enum p11_curve p11_certificate_point(const uint8_t *der, size_t size, uint8_t point[P11_POINT_MAX])
@@ -144,6 +146,7 @@ enum p11_curve p11_certificate_point(const uint8_t *der, size_t size, uint8_t po
     int type = V_ASN1_UNDEF;
     uint8_t *params = NULL;
     int params_size = 0;
+    bool valid = false;
     enum p11_curve curve = P11_CURVE_NONE;
 
     if (der == NULL || size > 1 << 20)
@@ -165,7 +168,8 @@ enum p11_curve p11_certificate_point(const uint8_t *der, size_t size, uint8_t po
     }
     if (params_size > 0)
         curve = p11_curve_from_params(params, (size_t)params_size);
-    if (curve != P11_CURVE_NONE && !p11_point_decode(curve, key, (size_t)key_size, point))
+    if (curve != P11_CURVE_NONE &&
+        (p11_point_decode(curve, key, (size_t)key_size, &valid, point) != CKR_OK || !valid))
         curve = P11_CURVE_NONE;
 out:
     OPENSSL_free(params);

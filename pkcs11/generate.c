@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/sha.h>
 
 #include "pkcs11/internal.h"
@@ -183,16 +184,25 @@ static CK_RV generate_pair(struct p11_op *op, void *arg)
     return rv;
 }
 
-enum p11_status p11_open_made(struct p11_op *op, const struct p11_uri *named, const uint8_t *id,
-                              p11_key **key)
+static CK_RV take_back(struct p11_op *op, void *arg)
+{
+    return p11_remove_pair(op, arg);
+}
+
+void p11_take_back(struct p11_op *op, const struct p11_uri *named)
+{
+    ERR_set_mark();
+    (void)p11_run(op, P11_SESSION_RW, take_back, (void *)(uintptr_t)named);
+    ERR_pop_to_mark();
+}
+
+enum p11_status p11_open_made(struct p11_op *op, const struct p11_uri *named, p11_key **key)
 {
     p11_objects *list = NULL;
     struct p11_uri uri = *named;
     enum p11_status status;
 
     uri.classes = P11_PRIVATE;
-    if (uri.values[P11_URI_ID].octets == NULL)
-        uri.values[P11_URI_ID] = (struct p11_uri_value){(const char *)id, P11_MADE_ID_SIZE};
     list = OPENSSL_zalloc(sizeof(*list));
     if (list == NULL)
         return p11_fail(op, P11_E_MEMORY, "out of memory");
@@ -212,7 +222,7 @@ enum p11_status p11_key_generate(p11_ctx *ctx, const char *text, const struct p1
                                  p11_pin_fn *prompt, void *prompt_arg, p11_key **key)
 {
     struct generate generate = {0};
-    struct p11_uri *uri = NULL;
+    struct p11_uri *uri = NULL, named;
     enum p11_status status;
     struct p11_op op;
 
@@ -239,9 +249,34 @@ enum p11_status p11_key_generate(p11_ctx *ctx, const char *text, const struct p1
     generate.uri = uri;
     generate.usage = how->usage;
     status = p11_run(&op, P11_SESSION_RW, generate_pair, &generate);
-    if (status == P11_OK)
-        status = p11_open_made(&op, uri, generate.id, key);
+    if (status != P11_OK)
+        goto out;
+    named = *uri;
+    if (uri->values[P11_URI_ID].octets == NULL)
+        named.values[P11_URI_ID] =
+            (struct p11_uri_value){(const char *)generate.id, sizeof(generate.id)};
+    status = p11_open_made(&op, &named, key);
+    /* A key that nobody is told of would be in the way of the next try. */
+    if (status != P11_OK && status != P11_E_AMBIGUOUS)
+        p11_take_back(&op, &named);
 out:
     p11_uri_free(uri);
     return status;
+}
+
+enum p11_status p11_key_delete(p11_key *key)
+{
+    struct p11_uri named = {.classes = P11_ANY};
+    struct p11_op op;
+
+    p11_op_init(&op, key->ctx, key->uri);
+    op.token = key->token;
+    op.module = key->token->module;
+    if (key->label_known)
+        named.values[P11_URI_OBJECT] = (struct p11_uri_value){key->label, strlen(key->label)};
+    if (key->id_size > 0)
+        named.values[P11_URI_ID] = (struct p11_uri_value){(const char *)key->id, key->id_size};
+    if (!key->label_known && key->id_size == 0)
+        return p11_fail(&op, P11_E_ARGUMENT, "the key has no name");
+    return p11_run(&op, P11_SESSION_RW, take_back, &named);
 }

@@ -18,18 +18,22 @@ struct import {
     bool begun; /* nothing of this name was there, so what is there now is ours */
 };
 
-/* Is the number one of the group, and the point its? On the host: a wrong pair gets no further. */
-static bool belongs(const struct p11_curve_info *curve, const struct p11_import *what)
+/*
+ * Is the number one of the group, and the point its? On the host: a wrong pair gets no further.
+ * Raises what is wrong.
+ */
+static enum p11_status belongs(const struct p11_curve_info *curve, const struct p11_import *what)
 {
     EC_GROUP *group = EC_GROUP_new_by_curve_name(curve->nid);
     EC_POINT *given = group != NULL ? EC_POINT_new(group) : NULL;
     EC_POINT *computed = group != NULL ? EC_POINT_new(group) : NULL;
     BIGNUM *number = BN_secure_new();
-    bool ok = false;
+    bool memory, ok = false;
 
     ERR_set_mark();
-    if (given != NULL && computed != NULL && number != NULL &&
-        BN_bin2bn(what->number, (int)what->number_size, number) != NULL) {
+    memory = given != NULL && computed != NULL && number != NULL &&
+             BN_bin2bn(what->number, (int)what->number_size, number) != NULL;
+    if (memory) {
         BN_set_flags(number, BN_FLG_CONSTTIME);
         ok = !BN_is_zero(number) && BN_cmp(number, EC_GROUP_get0_order(group)) < 0 &&
              EC_POINT_oct2point(group, given, what->point, what->point_size, NULL) == 1 &&
@@ -41,7 +45,11 @@ static bool belongs(const struct p11_curve_info *curve, const struct p11_import 
     EC_POINT_free(given);
     EC_POINT_free(computed);
     EC_GROUP_free(group);
-    return ok;
+    if (ok)
+        return P11_OK;
+    return memory ? p11_fail(NULL, P11_E_ARGUMENT,
+                             "the public point is not that of the private number")
+                  : p11_fail(NULL, P11_E_MEMORY, "out of memory");
 }
 
 static CK_RV create_public(struct p11_op *op, const struct import *import, CK_OBJECT_HANDLE *made)
@@ -97,27 +105,6 @@ static CK_RV create_private(struct p11_op *op, const struct import *import, CK_O
     return P11_CALL(op, C_CreateObject, op->session.handle, template, (CK_ULONG)count, made);
 }
 
-/* What a try that broke off has left: both classes, by label and id. */
-static CK_RV remove_left(struct p11_op *op, const struct import *import)
-{
-    static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
-    CK_RV rv = CKR_OK;
-
-    for (size_t i = 0; rv == CKR_OK && i < 2; i++) {
-        CK_OBJECT_CLASS class_ = classes[i];
-        CK_ATTRIBUTE want[4];
-        CK_OBJECT_HANDLE *handles = NULL;
-        size_t count = p11_uri_template(&import->named, &class_, want);
-        size_t found = 0;
-
-        rv = p11_search(op, want, count, &handles, &found);
-        for (size_t k = 0; rv == CKR_OK && k < found; k++)
-            rv = P11_CALL(op, C_DestroyObject, op->session.handle, handles[k]);
-        OPENSSL_free(handles);
-    }
-    return rv;
-}
-
 /*
  * The public object first: a run that is killed in between leaves one without its private key,
  * which can be told from a whole key, and deleted.
@@ -127,7 +114,8 @@ static CK_RV import_pair(struct p11_op *op, void *arg)
     struct import *import = arg;
     CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE, private_key = CK_INVALID_HANDLE;
     const char *call;
-    CK_RV rv = import->begun ? remove_left(op, import) : p11_refuse_existing(op, &import->named);
+    CK_RV rv = import->begun ? p11_remove_pair(op, &import->named)
+                             : p11_refuse_existing(op, &import->named);
 
     if (rv != CKR_OK)
         return rv;
@@ -149,17 +137,12 @@ static CK_RV import_pair(struct p11_op *op, void *arg)
     return rv;
 }
 
-static CK_RV take_back(struct p11_op *op, void *arg)
-{
-    return remove_left(op, arg);
-}
-
 /*
  * ECDSA by the group's arithmetic, as this floor must not depend on which provider EVP would take:
  * x of (z/s) G + (r/s) Q is r. The digest is no longer than the order.
  */
-static bool verifies(const struct p11_curve_info *curve, const struct p11_import *what,
-                     const uint8_t digest[32], const uint8_t *signature)
+static enum p11_status verifies(const struct p11_curve_info *curve, const struct p11_import *what,
+                                const uint8_t digest[32], const uint8_t *signature, bool *right)
 {
     EC_GROUP *group = EC_GROUP_new_by_curve_name(curve->nid);
     const BIGNUM *order = group != NULL ? EC_GROUP_get0_order(group) : NULL;
@@ -168,16 +151,16 @@ static bool verifies(const struct p11_curve_info *curve, const struct p11_import
     BIGNUM *r = BN_bin2bn(signature, (int)curve->size, NULL);
     BIGNUM *s = BN_bin2bn(signature + curve->size, (int)curve->size, NULL);
     BN_CTX *ctx = BN_CTX_new();
-    bool ok;
+    const bool memory =
+        point != NULL && z != NULL && x != NULL && r != NULL && s != NULL && ctx != NULL;
 
     ERR_set_mark();
-    ok = point != NULL && z != NULL && x != NULL && r != NULL && s != NULL && ctx != NULL &&
-         !BN_is_zero(r) && BN_mod_inverse(s, s, order, ctx) != NULL &&
-         BN_mod_mul(z, z, s, order, ctx) == 1 && BN_mod_mul(s, r, s, order, ctx) == 1 &&
-         EC_POINT_oct2point(group, point, what->point, what->point_size, ctx) == 1 &&
-         EC_POINT_mul(group, point, z, point, s, ctx) == 1 &&
-         EC_POINT_get_affine_coordinates(group, point, x, NULL, ctx) == 1 &&
-         BN_nnmod(x, x, order, ctx) == 1 && BN_cmp(x, r) == 0;
+    *right = memory && !BN_is_zero(r) && BN_mod_inverse(s, s, order, ctx) != NULL &&
+             BN_mod_mul(z, z, s, order, ctx) == 1 && BN_mod_mul(s, r, s, order, ctx) == 1 &&
+             EC_POINT_oct2point(group, point, what->point, what->point_size, ctx) == 1 &&
+             EC_POINT_mul(group, point, z, point, s, ctx) == 1 &&
+             EC_POINT_get_affine_coordinates(group, point, x, NULL, ctx) == 1 &&
+             BN_nnmod(x, x, order, ctx) == 1 && BN_cmp(x, r) == 0;
     ERR_pop_to_mark();
     BN_free(z);
     BN_free(x);
@@ -186,7 +169,7 @@ static bool verifies(const struct p11_curve_info *curve, const struct p11_import
     BN_CTX_free(ctx);
     EC_POINT_free(point);
     EC_GROUP_free(group);
-    return ok;
+    return memory ? P11_OK : p11_fail(NULL, P11_E_MEMORY, "out of memory");
 }
 
 /* d * G has the x of the point. */
@@ -222,7 +205,8 @@ static enum p11_status prove(const struct p11_op *op, const struct import *impor
 
     if (p11_key_can_sign(key)) {
         status = p11_key_sign(key, digest, sizeof(digest), signature, &size);
-        right = status == P11_OK && verifies(import->curve, import->what, digest, signature);
+        if (status == P11_OK)
+            status = verifies(import->curve, import->what, digest, signature, &right);
     } else if (p11_key_can_derive(key)) {
         status = derives(import->curve, import->what, key, &right);
     } else {
@@ -242,9 +226,7 @@ static enum p11_status check(const struct p11_import *what, const struct p11_cur
     if (what->number == NULL || what->number_size != curve->size || what->point == NULL ||
         what->point_size != 1 + 2 * curve->size || what->point[0] != 0x04)
         return p11_fail(NULL, P11_E_ARGUMENT, "number and point do not have the curve's sizes");
-    if (!belongs(curve, what))
-        return p11_fail(NULL, P11_E_ARGUMENT, "the public point is not that of the private number");
-    return P11_OK;
+    return belongs(curve, what);
 }
 
 enum p11_status p11_key_import(p11_ctx *ctx, const char *text, const struct p11_import *what,
@@ -279,15 +261,13 @@ enum p11_status p11_key_import(p11_ctx *ctx, const char *text, const struct p11_
     status = p11_run(&op, P11_SESSION_RW, import_pair, &import);
     if (status != P11_OK)
         goto out;
-    status = p11_open_made(&op, &import.named, import.id, key);
+    status = p11_open_made(&op, &import.named, key);
     if (status == P11_OK)
         status = prove(&op, &import, *key);
     if (status != P11_OK) {
         p11_key_free(*key);
         *key = NULL;
-        ERR_set_mark();
-        (void)p11_run(&op, P11_SESSION_RW, take_back, &import);
-        ERR_pop_to_mark();
+        p11_take_back(&op, &import.named);
     }
 out:
     p11_uri_free(uri);

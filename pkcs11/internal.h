@@ -59,9 +59,11 @@ struct p11_curve_info {
 const struct p11_curve_info *p11_curve_info(enum p11_curve curve);
 /* The curve of a CKA_EC_PARAMS value: a named curve's OID, or its parameters in full. */
 enum p11_curve p11_curve_from_params(const uint8_t *params, size_t size);
-/* A CKA_EC_POINT value, raw or in an OCTET STRING, as an uncompressed point on the curve. */
-bool p11_point_decode(enum p11_curve curve, const uint8_t *value, size_t size,
-                      uint8_t point[P11_POINT_MAX]);
+/* A CKA_EC_POINT value, raw or in an OCTET STRING, as an uncompressed point on the curve; *valid is
+ * false if it is none. CKR_HOST_MEMORY is the only error.
+ */
+CK_RV p11_point_decode(enum p11_curve curve, const uint8_t *value, size_t size, bool *valid,
+                       uint8_t point[P11_POINT_MAX]);
 /* Curve and point of the key in an X.509 certificate; P11_CURVE_NONE if it is no key of ours. */
 enum p11_curve p11_certificate_point(const uint8_t *der, size_t size, uint8_t point[P11_POINT_MAX]);
 
@@ -353,6 +355,8 @@ struct p11_buffer {
 /* Token objects with these attributes (five at most). */
 CK_RV p11_search(struct p11_op *op, const CK_ATTRIBUTE *want, size_t count,
                  CK_OBJECT_HANDLE **handles, size_t *found);
+/* Destroys the key pairs of a URI, without an allocation: it runs when there is no memory. */
+CK_RV p11_remove_pair(struct p11_op *op, const struct p11_uri *uri);
 CK_RV p11_attribute(struct p11_op *op, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
                     struct p11_buffer *value);
 /* Reads CK_BBOOL attributes; values[i] is -1 where the token gives none. */
@@ -412,11 +416,12 @@ CK_RV p11_refuse_existing(struct p11_op *op, const struct p11_uri *uri);
 /* Sensitive, not extractable, and of this usage (a set of enum p11_usage) and no other. */
 CK_RV p11_check_private(struct p11_op *op, unsigned usage, CK_OBJECT_HANDLE private_key);
 /*
- * The key just made, found by its label and id (the URI's, else `id`): a name that somebody else
+ * The key just made, found by its label and id, which the URI must have: a name that somebody else
  * took meanwhile shows.
  */
-enum p11_status p11_open_made(struct p11_op *op, const struct p11_uri *named, const uint8_t *id,
-                              p11_key **key);
+enum p11_status p11_open_made(struct p11_op *op, const struct p11_uri *named, p11_key **key);
+/* Deletes the pair again, as far as the token lets; raises nothing, and needs no memory. */
+void p11_take_back(struct p11_op *op, const struct p11_uri *named);
 
 /* ---- key.c */
 struct p11_key {

@@ -144,6 +144,7 @@ static CK_RV take_key(struct p11_op *op, CK_OBJECT_HANDLE handle, const struct v
 {
     struct p11_object *object = &entry->object;
     struct p11_buffer value;
+    bool valid = false;
     CK_RV rv = take_octets(op, handle, values, AT_PARAMS, sizeof(values->params), &value);
 
     if (rv != CKR_OK)
@@ -153,7 +154,9 @@ static CK_RV take_key(struct p11_op *op, CK_OBJECT_HANDLE handle, const struct v
     if (object->curve == P11_CURVE_NONE)
         return CKR_OK;
     rv = take_octets(op, handle, values, AT_POINT, sizeof(values->point), &value);
-    if (rv == CKR_OK && p11_point_decode(object->curve, value.octets, value.size, entry->point))
+    if (rv == CKR_OK)
+        rv = p11_point_decode(object->curve, value.octets, value.size, &valid, entry->point);
+    if (rv == CKR_OK && valid)
         object->point_size = 1 + 2 * p11_curve_size(object->curve);
     OPENSSL_free(value.octets);
     return rv;

@@ -201,10 +201,17 @@ struct p11_generate {
  * A key pair made in the token, named by the URI's token, object and id attributes (object or id
  * is required; a missing id is made: the first 20 octets of SHA-256 of the point). CKA_TOKEN,
  * CKA_PRIVATE, CKA_SENSITIVE, not CKA_EXTRACTABLE.
- * Errors: P11_E_EXISTS if a private or public key of this label or id is there.
+ * Errors: P11_E_EXISTS if a private or public key of this label or id is there. After an error no
+ * pair stays behind, unless the token is away by then.
  */
 enum p11_status p11_key_generate(p11_ctx *ctx, const char *uri, const struct p11_generate *how,
                                  p11_pin_fn *prompt, void *prompt_arg, p11_key **key);
+
+/*
+ * Deletes the pair again, private and public key, for a caller who cannot use it: it needs no
+ * memory, so that it can be done when there is none. The key is still freed by p11_key_free().
+ */
+enum p11_status p11_key_delete(p11_key *key);
 
 /*
  * A key pair that was made outside the token. Whoever asks for this has had the private number in

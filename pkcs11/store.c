@@ -36,18 +36,22 @@ struct delete
     size_t deleted;
 };
 
+#define CLASSES 3
+
+/* Allocates nothing: what is deleted in part is deleted for want of an answer, not of memory. */
 static CK_RV delete_object(struct p11_op *op, struct delete *delete, CK_OBJECT_HANDLE object)
 {
-    struct p11_buffer id = {NULL, 0};
+    CK_ATTRIBUTE id = {CKA_ID, NULL, 0};
     CK_RV rv = CKR_OK;
 
     if (delete->unfinished) {
-        rv = p11_attribute(op, object, CKA_ID, &id);
-        OPENSSL_free(id.octets);
-        if (rv == CKR_ATTRIBUTE_TYPE_INVALID)
+        rv = P11_CALL(op, C_GetAttributeValue, op->session.handle, object, &id, 1);
+        if (rv == CKR_ATTRIBUTE_TYPE_INVALID || id.ulValueLen == (CK_ULONG)-1) {
             rv = CKR_OK; /* none at all */
+            id.ulValueLen = 0;
+        }
     }
-    if (rv == CKR_OK && id.size == 0) {
+    if (rv == CKR_OK && id.ulValueLen == 0) {
         rv = P11_CALL(op, C_DestroyObject, op->session.handle, object);
         if (rv == CKR_OK)
             delete->deleted++;
@@ -60,25 +64,26 @@ static CK_RV delete_objects(struct p11_op *op, void *arg)
     static const struct {
         unsigned bit;
         CK_OBJECT_CLASS class_;
-    } classes[] = {{P11_PRIVATE, CKO_PRIVATE_KEY},
-                   {P11_PUBLIC, CKO_PUBLIC_KEY},
-                   {P11_CERTIFICATE, CKO_CERTIFICATE}};
+    } classes[CLASSES] = {{P11_PRIVATE, CKO_PRIVATE_KEY},
+                          {P11_PUBLIC, CKO_PUBLIC_KEY},
+                          {P11_CERTIFICATE, CKO_CERTIFICATE}};
     struct delete *delete = arg;
+    CK_OBJECT_HANDLE *handles[CLASSES] = {NULL};
+    size_t found[CLASSES] = {0};
     CK_RV rv = CKR_OK;
 
-    for (size_t i = 0; rv == CKR_OK && i < 3; i++) {
+    for (size_t i = 0; rv == CKR_OK && i < CLASSES; i++) {
         CK_OBJECT_CLASS class_ = classes[i].class_;
         CK_ATTRIBUTE want[4];
-        CK_OBJECT_HANDLE *handles = NULL;
         size_t count = p11_uri_template(delete->uri, &class_, want);
-        size_t found = 0;
 
-        if ((delete->uri->classes & classes[i].bit) == 0)
-            continue;
-        rv = p11_search(op, want, count, &handles, &found);
-        for (size_t k = 0; rv == CKR_OK && k < found; k++)
-            rv = delete_object(op, delete, handles[k]);
-        OPENSSL_free(handles);
+        if ((delete->uri->classes & classes[i].bit) != 0)
+            rv = p11_search(op, want, count, &handles[i], &found[i]);
+    }
+    for (size_t i = 0; i < CLASSES; i++) {
+        for (size_t k = 0; rv == CKR_OK && k < found[i]; k++)
+            rv = delete_object(op, delete, handles[i][k]);
+        OPENSSL_free(handles[i]);
     }
     return rv;
 }

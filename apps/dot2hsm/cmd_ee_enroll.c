@@ -82,21 +82,27 @@ static bool assembles(const struct device *device)
     return in_token(device) && device->assemble && !device->explicit_enrollment;
 }
 
-/* Is there a private key at enrollment-key already? */
-static bool token_key_there(struct device *device)
+/* APP_REFUSED if there is a private key at enrollment-key already. */
+static int token_key_refuse(struct device *device)
 {
     p11_ctx *ctx = NULL;
     p11_objects *objects = NULL;
-    bool there = false;
+    enum p11_status status;
+    int code = token_open(&device->provider, device->conf, &ctx);
 
-    if (token_open(&device->provider, device->conf, &ctx) == APP_OK)
-        there =
-            p11_find(ctx, device->key_uri, P11_PRIVATE, token_prompt, NULL, &objects) == P11_OK &&
-            p11_objects_count(objects) > 0;
+    if (code != APP_OK)
+        return code;
+    status = p11_find(ctx, device->key_uri, P11_PRIVATE, token_prompt, NULL, &objects);
+    if (status == P11_OK && p11_objects_count(objects) > 0) {
+        app_error("%s is there already; it is not replaced", device->key_uri);
+        code = APP_REFUSED;
+    } else if (status != P11_OK && status != P11_E_NO_OBJECT) {
+        code = token_failed(status, device->key_uri);
+    }
     ERR_clear_error();
     p11_objects_free(objects);
     p11_ctx_free(ctx);
-    return there;
+    return code;
 }
 
 static int make_key(struct device *device, EVP_PKEY **key)
@@ -107,10 +113,10 @@ static int make_key(struct device *device, EVP_PKEY **key)
 
     device_path(device, SEALED_NAME, path);
     if (assembles(device)) {
-        if (access(path, F_OK) != 0 && token_key_there(device)) {
-            app_error("%s is there already; it is not replaced", device->key_uri);
-            return APP_REFUSED;
-        }
+        if (access(path, F_OK) != 0)
+            code = token_key_refuse(device);
+        if (code != APP_OK)
+            return code;
         code = sealed_key_make(device, path, device->key_uri, &public_key);
         EVP_PKEY_free(public_key);
         /* The request is signed with it. */
@@ -202,7 +208,8 @@ static int build_request(const struct enroll *enroll, EVP_PKEY *key, uint8_t **o
     int code = APP_REFUSED;
 
     if (arena == NULL || dot2_time32_now(&now) != DOT2_OK || !set_body(enroll, arena, now, &body))
-        app_error("the request cannot be made");
+        app_error("the request cannot be made: out of memory, or the clock or an anchor is not to "
+                  "be had");
     else if (scms_enrollment_request_build(now, &body, key, &tbs, &tbs_size, &error) != DOT2_OK ||
              scms_signed_request_build(device->crypto, key, NULL, tbs, tbs_size, octets, size,
                                        &error) != DOT2_OK)
@@ -374,8 +381,12 @@ static int respond(struct enroll *enroll)
         goto out;
     }
     /* Named by the response; whether it is trusted is decided by its chain. */
-    code = dot2_trust_add(device->trust, response.eca) == DOT2_OK ? install(device, &response, now)
-                                                                  : APP_REFUSED;
+    if (dot2_trust_add(device->trust, response.eca) == DOT2_OK) {
+        code = install(device, &response, now);
+    } else {
+        app_error("%s: its enrollment CA cannot be added: out of memory", enroll->response);
+        code = APP_REFUSED;
+    }
     if (code == APP_OK) {
         dot2_time32_format(dot2_cert_end(response.enrollment), end);
         printf("%s  HashedId8 %s, %s, until %s\n", device->certificate_path,

@@ -308,9 +308,11 @@ static int lab_init(int argc, char **argv)
     if (lab.rse_token.pin_source == NULL)
         lab.rse_token.pin_source = pin_source;
     result = make(&lab);
-    if (result == APP_OK && lab.as_json)
+    if (result != APP_OK)
+        lab_keys_take_back(&lab);
+    else if (lab.as_json)
         print_json(&lab);
-    else if (result == APP_OK)
+    else
         print_text(&lab);
     clear(&lab);
     return result;

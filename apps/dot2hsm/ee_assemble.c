@@ -120,8 +120,12 @@ static int read_sealed(const struct device *device, const char *path, EVP_PKEY *
     if (bio != NULL)
         *public_key =
             PEM_read_bio_PUBKEY_ex(bio, NULL, NULL, NULL, device->libctx, "provider!=dot2hsm");
-    if (*public_key == NULL || PEM_read_bio(bio, &name, &header, octets, &sealed_size) <= 0 ||
-        strcmp(name, SEALED_NAME) != 0) {
+    if (bio == NULL) {
+        app_error("%s: out of memory", path);
+        code = APP_REFUSED;
+    } else if (*public_key == NULL ||
+               PEM_read_bio(bio, &name, &header, octets, &sealed_size) <= 0 ||
+               strcmp(name, SEALED_NAME) != 0) {
         ERR_clear_error();
         app_error("%s: not a sealed key", path);
         code = APP_REFUSED;
@@ -289,18 +293,20 @@ int sealed_key_import(struct device *device, const char *uri, const EVP_PKEY *ke
     if (code != APP_OK)
         return code;
     number = OPENSSL_secure_malloc(48);
-    if (number == NULL || dot2_key_curve(key) != DOT2_CURVE_P256 ||
-        !point_of(key, point, &what.point_size) ||
-        dot2_key_number(key, number, &what.number_size, &error) != DOT2_OK) {
+    if (number == NULL) {
+        app_error("the key cannot be put into the token: out of memory");
+        code = APP_REFUSED;
+    } else if (dot2_key_curve(key) != DOT2_CURVE_P256 || !point_of(key, point, &what.point_size)) {
         app_error("the key cannot be put into the token: not a software key on P-256");
         code = APP_REFUSED;
-        goto out;
+    } else if (dot2_key_number(key, number, &what.number_size, &error) != DOT2_OK) {
+        command_error("the key cannot be put into the token", &error);
+        code = APP_REFUSED;
+    } else {
+        what.number = number;
+        status = put(ctx, uri, &what);
+        code = status == P11_OK ? APP_OK : token_failed(status, uri);
     }
-    what.number = number;
-    status = put(ctx, uri, &what);
-    if (status != P11_OK)
-        code = token_failed(status, uri);
-out:
     OPENSSL_secure_clear_free(number, 48);
     p11_ctx_free(ctx);
     return code;

@@ -24,6 +24,7 @@
 struct lab_key {
     EVP_PKEY *key;      /* private for a file; public half only for a token key */
     char uri[LAB_PATH]; /* pkcs11:... or file:... */
+    p11_key *made;      /* in a token, by this run; else NULL */
 };
 
 struct lab_token {
@@ -67,8 +68,8 @@ struct lab {
 /* All of these return an enum app_exit and say why on stderr. */
 
 /* ---- lab_dir.c ---- */
-/* The directory, its README and those in it. Refuses one that is not empty; with --force, one that
- * is no lab.
+/* The directory, its README and those in it. Refuses one that is not empty, unless it is a lab that
+ * was not finished, which is replaced; with --force, one that is no lab.
  */
 int lab_dir_make(struct lab *lab);
 /* A file of the lab by its path in it, mode 0644 or 0600. */
@@ -87,6 +88,8 @@ int lab_key_make(struct lab *lab, const struct lab_token *token, const char *lab
 /* Writes a private key as PKCS #8 PEM, mode 0600, and sets key->uri. */
 int lab_key_write(const struct lab *lab, const char *file, struct lab_key *key);
 void lab_key_clear(struct lab_key *key);
+/* Deletes those that this run has made in tokens: after a failure they are of no use. */
+void lab_keys_take_back(struct lab *lab);
 
 /* ---- lab_x509.c ---- */
 /* X.509 root (self-signed) and the RA's TLS certificate under it. */

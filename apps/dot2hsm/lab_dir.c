@@ -92,19 +92,30 @@ static int remove_lab(const struct lab *lab)
     return APP_OK;
 }
 
-static bool is_empty(const char *path)
+static int look(const char *path, bool *empty)
 {
     DIR *directory = opendir(path);
     const struct dirent *entry;
-    bool empty = directory != NULL;
 
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            empty = false;
+    if (directory == NULL) {
+        app_error("%s: %s", path, strerror(errno));
+        return APP_REFUSED;
     }
-    if (directory != NULL)
-        closedir(directory);
-    return empty;
+    *empty = true;
+    while ((entry = readdir(directory)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            *empty = false;
+    }
+    closedir(directory);
+    return APP_OK;
+}
+
+/* What a run that failed or was killed has left: nobody can have used it. */
+static bool is_unfinished(const struct lab *lab)
+{
+    char path[LAB_PATH];
+
+    return access(lab_path(lab, "ra.conf", path), F_OK) != 0 && errno == ENOENT && is_lab(lab);
 }
 
 static int make_directory(const char *path)
@@ -120,6 +131,7 @@ int lab_dir_make(struct lab *lab)
 {
     char path[LAB_PATH], *absolute;
     size_t length;
+    bool empty = true;
     int result = make_directory(lab->dir_option);
 
     if (result != APP_OK)
@@ -138,8 +150,11 @@ int lab_dir_make(struct lab *lab)
     }
     memcpy(lab->dir, absolute, length + 1);
     free(absolute);
-    if (!is_empty(lab->dir)) {
-        if (!lab->force) {
+    result = look(lab->dir, &empty);
+    if (result != APP_OK)
+        return result;
+    if (!empty) {
+        if (!lab->force && !is_unfinished(lab)) {
             app_error("%s is not empty; --force replaces a lab that is there", lab->dir);
             return APP_REFUSED;
         }
@@ -249,13 +264,12 @@ int lab_write_configurations(const struct lab *lab)
 {
     const char *rse = lab_cert_file(LAB_RSE), *obe = lab_cert_file(LAB_OBE);
     const struct lab_token *token = &lab->rse_token;
-    int result = write_ra(lab);
+    int result = write_ee(lab, "rse.conf", token, rse, lab->keys[LAB_RSE].uri);
 
-    if (result == APP_OK)
-        result = write_ee(lab, "rse.conf", token, rse, lab->keys[LAB_RSE].uri);
     if (result == APP_OK)
         result = write_ee(lab, "ee.conf", token, rse, lab->keys[LAB_RSE].uri);
     if (result == APP_OK)
         result = write_ee(lab, "obe.conf", NULL, obe, lab->keys[LAB_OBE].uri);
-    return result;
+    /* The last of all: a lab without it was not finished. */
+    return result == APP_OK ? write_ra(lab) : result;
 }

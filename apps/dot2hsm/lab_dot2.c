@@ -66,7 +66,7 @@ static int issue(struct lab *lab, enum lab_cert which, uint8_t s[32])
     size_t size = 0;
 
     if (!lab_profile(lab, which, &body)) {
-        app_error("%s: the certificate cannot be put together", table[which].title);
+        app_error("%s: the certificate cannot be put together: out of memory", table[which].title);
         return APP_REFUSED;
     }
     if (dot2_cert_issue(lab->crypto, lab->arena, &body, lab->keys[which].key,
@@ -107,14 +107,16 @@ static int check(struct lab *lab)
     dot2_trust *trust = NULL;
     int result = APP_OK;
 
-    if (dot2_trust_new(lab->crypto, NULL, &trust) != DOT2_OK ||
-        dot2_trust_add_anchor(trust, lab->certs[LAB_ROOT]) != DOT2_OK) {
+    bool ok = dot2_trust_new(lab->crypto, NULL, &trust) == DOT2_OK &&
+              dot2_trust_add_anchor(trust, lab->certs[LAB_ROOT]) == DOT2_OK;
+
+    for (int i = LAB_ICA; ok && i <= LAB_RA; i++)
+        ok = dot2_trust_add(trust, lab->certs[i]) == DOT2_OK;
+    if (!ok) {
         app_error("out of memory");
         result = APP_REFUSED;
         goto out;
     }
-    for (int i = LAB_ICA; i <= LAB_RA; i++)
-        dot2_trust_add(trust, lab->certs[i]);
     for (int i = LAB_ROOT; result == APP_OK && i < LAB_CERTS; i++) {
         check.purpose = i == LAB_RSE || i == LAB_OBE ? DOT2_PURPOSE_ENROLLMENT : DOT2_PURPOSE_ANY;
         if (dot2_chain_verify(trust, lab->certs[i], &check, NULL, &error) != DOT2_OK) {

@@ -104,8 +104,10 @@ static int make_chain_file(const struct lab *lab)
     size_t size = 0;
     int result;
 
-    if (file == NULL)
+    if (file == NULL) {
+        app_error("chain file: out of memory");
         return APP_REFUSED;
+    }
     file->version = 1;
     file->content.present = ScmsFileContent_PR_cert_chain;
     file->content.choice.cert_chain.present = CertificateChainFiles_PR_localCertificateChainFile;
@@ -117,11 +119,12 @@ static int make_chain_file(const struct lab *lab)
     for (size_t i = 0; i < sizeof(certs) / sizeof(certs[0]); i++) {
         CertificateBase_t *copy = coer_arena_alloc(lab->arena, sizeof(*copy));
 
-        if (copy == NULL)
+        if (copy != NULL)
+            *copy = *dot2_cert_asn1(lab->certs[certs[i]]);
+        if (copy == NULL || !coer_list_add(lab->arena, &local->requiredCertStore.certs, copy)) {
+            app_error("chain file: out of memory");
             return APP_REFUSED;
-        *copy = *dot2_cert_asn1(lab->certs[certs[i]]);
-        if (!coer_list_add(lab->arena, &local->requiredCertStore.certs, copy))
-            return APP_REFUSED;
+        }
     }
     if (coer_encode_alloc(&asn_DEF_ScmsFile, file, &octets, &size, &error) != COER_OK) {
         app_error("chain file: %s", coer_error_format(&error, line, sizeof(line)));

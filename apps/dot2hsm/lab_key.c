@@ -11,7 +11,9 @@
 void lab_key_clear(struct lab_key *key)
 {
     EVP_PKEY_free(key->key);
+    p11_key_free(key->made);
     key->key = NULL;
+    key->made = NULL;
 }
 
 /* Puts the token's label, as the URI has it, in the place of %s. */
@@ -113,6 +115,7 @@ static int make_in_token(struct lab *lab, const struct lab_token *token, const c
     p11_key *made = NULL;
     const uint8_t *point;
     size_t size = 0, deleted = 0;
+    bool created = false;
     int result = APP_OK;
 
     if (!object_uri(token->uri, label, key->uri)) {
@@ -126,8 +129,10 @@ static int make_in_token(struct lab *lab, const struct lab_token *token, const c
         status = p11_delete(token->ctx, key->uri, NULL, NULL, &deleted);
     if (status == P11_E_NO_OBJECT)
         ERR_clear_error();
-    if (made == NULL && (status == P11_OK || status == P11_E_NO_OBJECT))
+    if (made == NULL && (status == P11_OK || status == P11_E_NO_OBJECT)) {
         status = p11_key_generate(token->ctx, key->uri, &how, NULL, NULL, &made);
+        created = status == P11_OK;
+    }
     if (status != P11_OK) {
         app_error_openssl("%s: %s%s", key->uri, p11_status_text(status),
                           status == P11_E_EXISTS ? "; --force replaces it, --reuse-keys takes it"
@@ -137,12 +142,35 @@ static int make_in_token(struct lab *lab, const struct lab_token *token, const c
     }
     point = p11_key_point(made, &size);
     if (!public_key(lab, point, size, &key->key)) {
-        app_error_openssl("%s: its public key cannot be used", key->uri);
+        app_error_openssl("%s: its public key cannot be used, or there is no memory for it",
+                          key->uri);
         result = APP_REFUSED;
     }
 out:
-    p11_key_free(made);
+    if (created)
+        key->made = made;
+    else
+        p11_key_free(made);
     return result;
+}
+
+static void take_back(struct lab_key *key)
+{
+    if (key->made == NULL)
+        return;
+    ERR_clear_error();
+    if (p11_key_delete(key->made) != P11_OK)
+        app_error_openssl("%s stays in the token; --force replaces it", key->uri);
+    p11_key_free(key->made);
+    key->made = NULL;
+}
+
+void lab_keys_take_back(struct lab *lab)
+{
+    take_back(&lab->ra_tls);
+    take_back(&lab->ra_encryption);
+    for (int i = 0; i < LAB_CERTS; i++)
+        take_back(&lab->keys[i]);
 }
 
 int lab_key_write(const struct lab *lab, const char *file, struct lab_key *key)

@@ -168,9 +168,17 @@ one_error
 expect 1 "$dot2hsm" lab init --module "$module" --pin-source "file:$work/%s.pin" \
     --ra-token pkcs11:token=ra lab3
 says err "--force"
-# One that was not finished is a lab, too.
+# What a run that fails has made in the token goes with it; what was there stays.
+ra_token=(--module "$module" --pin-source "file:$work/ra.pin")
+expect 0 "$dot2hsm" keys delete "${ra_token[@]}" --yes 'pkcs11:token=ra;object=ra-tls'
+"$dot2hsm" keys list "${ra_token[@]}" pkcs11:token=ra >keys.before
+expect 1 "$dot2hsm" lab init --module "$module" --pin-source "file:$work/%s.pin" \
+    --ra-token pkcs11:token=ra lab3
+"$dot2hsm" keys list "${ra_token[@]}" pkcs11:token=ra >keys.after
+same keys.before keys.after
+# A lab that was not finished is replaced without being asked.
+expect 0 "$dot2hsm" lab init lab3
 expect 1 "$dot2hsm" lab init lab3
-expect 0 "$dot2hsm" lab init --force lab3
 expect 0 "$dot2hsm" verify --root lab3/trust/root.oer --cert lab3/trust lab3/rse/enrollment.oer
 expect 0 "$dot2hsm" lab init --force --module "$module" --pin-source "file:$work/%s.pin" \
     --ra-token pkcs11:token=ra --rse-token pkcs11:token=rse --json lab
