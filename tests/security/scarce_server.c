@@ -7,7 +7,6 @@
 #include "tests/security/scarce_wrap.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include <event2/buffer.h>
@@ -49,19 +48,10 @@ WRAP_TO(-1, int, evbuffer_reserve_space,
         (buffer, size, spaces, count))
 WRAP(unsigned char *, evbuffer_pullup, (struct evbuffer * buffer, ev_ssize_t size), (buffer, size))
 
-int __wrap_evbuffer_add_printf(struct evbuffer *buffer, const char *format, ...);
-int __wrap_evbuffer_add_printf(struct evbuffer *buffer, const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    if (scarce_fails())
-        return -1;
-    va_start(args, format);
-    n = evbuffer_add_vprintf(buffer, format, args);
-    va_end(args);
-    return n;
-}
+WRAP_TO(-1, int, evbuffer_add_vprintf, (struct evbuffer * buffer, const char *format, va_list args),
+        (buffer, format, args))
+WRAP_PRINTF(evbuffer_add_printf, (struct evbuffer * buffer, const char *format, ...),
+            __real_evbuffer_add_vprintf(buffer, format, args))
 
 /* ---- libevent's own allocations ---- */
 

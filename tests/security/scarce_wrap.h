@@ -6,6 +6,8 @@
 
 #include "tests/security/scarce.h"
 
+#include <stdarg.h>
+
 /* Counts one more allocation; whether it is one to fail, with errno set. */
 bool scarce_fails(void);
 
@@ -18,5 +20,21 @@ bool scarce_fails(void);
         return scarce_fails() ? (nothing) : __real_##name arguments;                               \
     }
 #define WRAP(type, name, parameters, arguments) WRAP_TO(NULL, type, name, parameters, arguments)
+
+/* For the linker's --wrap=name, where there is a form that takes a va_list. */
+#define WRAP_PRINTF(name, parameters, call)                                                        \
+    int __wrap_##name parameters;                                                                  \
+    int __wrap_##name parameters                                                                   \
+    {                                                                                              \
+        va_list args;                                                                              \
+        int n;                                                                                     \
+                                                                                                   \
+        if (scarce_fails())                                                                        \
+            return -1;                                                                             \
+        va_start(args, format);                                                                    \
+        n = call;                                                                                  \
+        va_end(args);                                                                              \
+        return n;                                                                                  \
+    }
 
 #endif
