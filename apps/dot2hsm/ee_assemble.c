@@ -95,7 +95,8 @@ static int write_sealed(const char *path, const EVP_PKEY *key, const uint8_t *oc
     if (bio == NULL || PEM_write_bio_PUBKEY(bio, (EVP_PKEY *)(uintptr_t)key) <= 0 ||
         PEM_write_bio(bio, SEALED_NAME, "", octets, (long)size) <= 0 ||
         (pem_size = BIO_get_mem_data(bio, &pem)) <= 0)
-        app_error_openssl("%s: the sealed key cannot be written", path);
+        app_error_openssl("%s: the sealed key cannot be written%s", path,
+                          bio == NULL ? ": out of memory" : "");
     else
         code = app_file_write(path, (const uint8_t *)pem, (size_t)pem_size, 0600);
     BIO_free(bio);

@@ -178,8 +178,12 @@ static int make(struct job *job)
     static const uint8_t no_ballots[] = {0x01, 0x00, 0x01, 0x00};
     uint8_t *octets = OPENSSL_malloc(OCTETS_MAX + sizeof(no_ballots));
     size_t used = 0;
-    int code = octets != NULL ? make_generator(job) : APP_REFUSED;
+    int code = APP_REFUSED;
 
+    if (octets == NULL)
+        app_error("the CRL: out of memory");
+    else
+        code = make_generator(job);
     if (code != APP_OK)
         goto out;
     octets[used++] = 0x00; /* no extension */
@@ -215,6 +219,8 @@ int lab_crl_make(struct lab *lab)
     if (dot2_time32_now(&job.issued) == DOT2_OK) {
         job.next = job.issued + 86400;
         code = make(&job);
+    } else {
+        app_error("the clock is outside of what Time32 can say");
     }
     clear(&job);
     return code;
@@ -236,8 +242,10 @@ int lab_open(struct lab *lab, const char *dir, enum lab_cert which)
     free(absolute);
     code = command_crypto(NULL, &lab->libctx, &lab->crypto);
     lab->arena = coer_arena_new();
-    if (code == APP_OK && lab->arena == NULL)
+    if (code == APP_OK && lab->arena == NULL) {
+        app_error("out of memory");
         code = APP_REFUSED;
+    }
     if (code == APP_OK)
         code = command_certificate(lab->crypto, lab_path(lab, lab_cert_file(which), path),
                                    &lab->certs[which]);
@@ -329,8 +337,10 @@ int lab_crl(int argc, char **argv)
     struct job job = {.count = 0};
     int c, code = APP_OK;
 
-    if (dot2_time32_now(&job.issued) != DOT2_OK)
+    if (dot2_time32_now(&job.issued) != DOT2_OK) {
+        app_error("the clock is outside of what Time32 can say");
         return APP_REFUSED;
+    }
     while ((c = getopt_long(argc, argv, "ho:", options, NULL)) != -1) {
         if (c == 'h') {
             fputs(usage, stdout);

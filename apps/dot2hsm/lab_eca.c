@@ -250,7 +250,7 @@ static int one_request(struct lab_run *run, const char *name)
     status = answer(run, octets, size, &response, &out, &out_size, reason);
     if (status == DOT2_OK)
         result = accept_request(run, name, &response, out, out_size);
-    else if (status == DOT2_E_MEMORY || status == DOT2_E_PROVIDER) {
+    else if (lab_run_broken(status)) {
         app_error("%s: %s", path.text, reason[0] != '\0' ? reason : dot2_status_text(status));
         result = APP_REFUSED;
     } else {

@@ -49,7 +49,7 @@ static enum outcome refuse(struct job *job, const struct dot2_error *error)
     const char *detail = error->detail[0] != '\0' ? error->detail : dot2_status_text(error->status);
 
     ERR_clear_error();
-    if (error->status == DOT2_E_MEMORY || error->status == DOT2_E_PROVIDER) {
+    if (lab_run_broken(error->status)) {
         command_error("pseudonym CA", error);
         return OUTCOME_BROKEN;
     }
@@ -321,7 +321,8 @@ static enum outcome open_request(struct round *round, struct job *job)
         dot2_chain_verify(run->trust, job->message.cert, &check, &job->chain, &error) != DOT2_OK ||
         scms_signed_request_verify_by(run->lab.crypto, &job->message, &job->chain, &error) !=
             DOT2_OK ||
-        dot2_cert_blacklist_hashes(job->message.cert, hashes, &size, &count) != DOT2_OK)
+        (error.status = dot2_cert_blacklist_hashes(job->message.cert, hashes, &size, &count)) !=
+            DOT2_OK)
         return refuse(job, &error);
     /* The RA names a requester by one of the hashes, s or n - s, whichever was presented. */
     for (size_t i = 0; i < count && size == request->requester_size; i++)

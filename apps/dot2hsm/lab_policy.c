@@ -217,6 +217,8 @@ static int make(struct lab *lab, const struct lab_policy *values, const char *ou
         encode(&asn_DEF_ScmsFile, file, &octets, &size))
         result = out != NULL ? app_file_write(out, octets, size, 0644)
                              : lab_write(lab, LAB_POLICY_FILE, octets, size, 0644);
+    else
+        app_error("the policy file cannot be made, as a rule for want of memory");
     free(octets);
     return result;
 }
@@ -330,8 +332,10 @@ int lab_policy(int argc, char **argv)
     int c, code;
 
     values.host = "localhost";
-    if (dot2_time32_now(&values.generated) != DOT2_OK)
+    if (dot2_time32_now(&values.generated) != DOT2_OK) {
+        app_error("the clock is outside of what Time32 can say");
         return APP_REFUSED;
+    }
     while ((c = getopt_long(argc, argv, "ho:", options, NULL)) != -1) {
         if (c == 'h') {
             fputs(usage, stdout);

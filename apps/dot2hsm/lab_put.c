@@ -108,7 +108,7 @@ int lab_zip_make(const struct lab_zip_entry *entries, size_t count, uint8_t **oc
     if (read_back(archive, octets, size) == 0)
         result = APP_OK;
     else
-        app_error("zip: the archive cannot be read back");
+        app_error("zip: the archive cannot be read back, or there is no memory for it");
 out:
     zip_source_free(archive);
     zip_error_fini(&error);

@@ -35,6 +35,11 @@ static const char usage[] =
     "      --application KIND explicit (default: for keys that are in a token), or implicit\n"
     "      --help             this text\n";
 
+bool lab_run_broken(enum dot2_status status)
+{
+    return status == DOT2_E_MEMORY || status == DOT2_E_PROVIDER || status == DOT2_E_CRYPTO;
+}
+
 /* ---- what the lab has ---- */
 
 static int read_key(struct lab_run *run, enum lab_cert which)
@@ -134,9 +139,10 @@ static int open_store(struct lab_run *run)
 
     if (result != APP_OK)
         return result;
-    conf = NCONF_new(NULL);
-    if (conf != NULL && NCONF_load(conf, path, NULL) > 0)
-        directory = NCONF_get_string(conf, "ra", "download-dir");
+    result = app_conf_read(path, &conf);
+    if (result != APP_OK)
+        return result;
+    directory = NCONF_get_string(conf, "ra", "download-dir");
     if (directory == NULL || strlen(directory) >= sizeof(run->download_dir)) {
         app_error_openssl("%s has no [ra] download-dir", path);
         result = APP_USAGE;

@@ -78,6 +78,10 @@ enum dot2_status lab_body_application(const struct lab_run *run, coer_arena *are
 #define LAB_OVERLAP 3600u
 uint32_t lab_period(enum scms_provision kind);
 
+/* ---- lab_run.c ---- */
+/* Not a fault of the request: it is not refused, but tried again by the next run. */
+bool lab_run_broken(enum dot2_status status);
+
 /* ---- lab_eca.c, lab_pca.c: all there is to do now ---- */
 /* APP_OK also when requests were refused; anything else is trouble with files or the store. */
 int lab_eca_round(struct lab_run *run, unsigned *answered);

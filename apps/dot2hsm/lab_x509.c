@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
@@ -17,9 +18,14 @@ static int set_serial(X509 *cert)
     uint8_t octets[16];
     int ok = number != NULL && RAND_bytes(octets, sizeof(octets)) > 0;
 
+    if (number == NULL)
+        ERR_raise(ERR_LIB_BN, ERR_R_MALLOC_FAILURE);
     octets[0] &= 0x7f;
-    ok = ok && BN_bin2bn(octets, sizeof(octets), number) != NULL &&
-         BN_to_ASN1_INTEGER(number, X509_get_serialNumber(cert)) != NULL;
+    if (ok && BN_bin2bn(octets, sizeof(octets), number) == NULL) {
+        ERR_raise(ERR_LIB_BN, ERR_R_MALLOC_FAILURE);
+        ok = 0;
+    }
+    ok = ok && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(cert)) != NULL;
     BN_free(number);
     return ok;
 }
@@ -76,7 +82,7 @@ static int write_pem(const struct lab *lab, const char *file, X509 *first, X509 
         size = BIO_get_mem_data(bio, &pem);
         result = lab_write(lab, file, pem, (size_t)size, 0644);
     } else {
-        app_error_openssl("%s cannot be written", file);
+        app_error_openssl("%s cannot be written%s", file, bio == NULL ? ": out of memory" : "");
     }
     BIO_free(bio);
     return result;
