@@ -49,7 +49,7 @@ static int make_download(const struct lab *lab, const char *from, size_t sample,
     snprintf(entry.name, sizeof(entry.name), "%s", inner);
     entry.octets = data = OPENSSL_malloc(sample);
     if (data == NULL || RAND_bytes(data, (int)sample) <= 0)
-        app_error_openssl("%s cannot be made", path);
+        app_error_openssl("%s cannot be made%s", path, data == NULL ? ": out of memory" : "");
     else
         result = lab_zip_make(&entry, 1, &zip, &zip_size);
     if (result == APP_OK)
