@@ -4,7 +4,7 @@
  * half done, and the same call succeeds afterwards. That nothing leaks is the sanitizer's part.
  */
 #include "tests/ra/posting.h"
-#include "tests/security/scarce.h"
+#include "tests/security/scarce_try.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,6 @@
 #include <openssl/sha.h>
 
 #define NAME "AB09281C9867DE53.zip"
-#define MOST 20000 /* more allocations than anything here makes */
 
 struct world {
     struct posting posting; /* without a server */
@@ -40,7 +39,7 @@ static struct ra_authorise authorise(struct world *world, dot2_trust *trust)
 }
 
 /* Nothing in it is verified yet. */
-static enum dot2_status trust_new(struct world *world, dot2_trust **trust)
+static enum dot2_status trust_new(const struct world *world, dot2_trust **trust)
 {
     struct lab *lab = world->posting.lab;
     enum dot2_status status = dot2_trust_new(lab->crypto, NULL, trust);
@@ -54,10 +53,9 @@ static enum dot2_status trust_new(struct world *world, dot2_trust **trust)
 
 /* ---- each is tried with one failing allocation after the other ---- */
 
-typedef enum dot2_status trial(struct world *world, struct dot2_error *error);
-
-static enum dot2_status trust_made(struct world *world, struct dot2_error *error)
+static enum dot2_status trust_made(const void *arg, struct dot2_error *error)
 {
+    const struct world *world = arg;
     dot2_trust *trust = NULL;
     enum dot2_status status = trust_new(world, &trust);
 
@@ -66,7 +64,7 @@ static enum dot2_status trust_made(struct world *world, struct dot2_error *error
     return status;
 }
 
-static enum dot2_status certificate_of(struct world *world, const dot2_cert *from,
+static enum dot2_status certificate_of(const struct world *world, const dot2_cert *from,
                                        struct dot2_error *error)
 {
     size_t size;
@@ -82,13 +80,15 @@ static enum dot2_status certificate_of(struct world *world, const dot2_cert *fro
     return status;
 }
 
-static enum dot2_status certificate(struct world *world, struct dot2_error *error)
+static enum dot2_status certificate(const void *arg, struct dot2_error *error)
 {
+    const struct world *world = arg;
     return certificate_of(world, world->posting.lab->device.cert, error);
 }
 
-static enum dot2_status certificate_implicit(struct world *world, struct dot2_error *error)
+static enum dot2_status certificate_implicit(const void *arg, struct dot2_error *error)
 {
+    const struct world *world = arg;
     return certificate_of(world, world->posting.lab->implicit.cert, error);
 }
 
@@ -99,8 +99,9 @@ static enum dot2_status built(enum dot2_status status, uint8_t *octets)
     return status;
 }
 
-static enum dot2_status download_built(struct world *world, struct dot2_error *error)
+static enum dot2_status download_built(const void *arg, struct dot2_error *error)
 {
+    const struct world *world = arg;
     uint8_t *octets = NULL;
     size_t size = 0;
     enum dot2_status status =
@@ -109,8 +110,9 @@ static enum dot2_status download_built(struct world *world, struct dot2_error *e
     return built(status, octets);
 }
 
-static enum dot2_status app_built(struct world *world, struct dot2_error *error)
+static enum dot2_status app_built(const void *arg, struct dot2_error *error)
 {
+    const struct world *world = arg;
     struct lab *lab = world->posting.lab;
     struct scms_app_request request = {.verify_key = lab->device.key,
                                        .cert_encryption_key = lab->other.key,
@@ -124,8 +126,9 @@ static enum dot2_status app_built(struct world *world, struct dot2_error *error)
     return built(status, octets);
 }
 
-static enum dot2_status signed_built(struct world *world, struct dot2_error *error)
+static enum dot2_status signed_built(const void *arg, struct dot2_error *error)
 {
+    const struct world *world = arg;
     struct lab *lab = world->posting.lab;
     uint8_t *octets = NULL;
     size_t size = 0;
@@ -136,8 +139,9 @@ static enum dot2_status signed_built(struct world *world, struct dot2_error *err
     return built(status, octets);
 }
 
-static enum dot2_status signed_parsed(struct world *world, struct dot2_error *error)
+static enum dot2_status signed_parsed(const void *arg, struct dot2_error *error)
 {
+    const struct world *world = arg;
     struct lab *lab = world->posting.lab;
     struct scms_signed_request request = {NULL};
     struct scms_app_request app = {NULL};
@@ -154,9 +158,10 @@ static enum dot2_status signed_parsed(struct world *world, struct dot2_error *er
     return status;
 }
 
-static enum dot2_status secured_built(struct world *world, struct dot2_error *error)
+static enum dot2_status secured_built(const void *arg, struct dot2_error *error)
 {
-    struct posting *posting = &world->posting;
+    const struct world *world = arg;
+    const struct posting *posting = &world->posting;
     uint8_t *octets = NULL;
     size_t size = 0;
     enum dot2_status status =
@@ -166,8 +171,9 @@ static enum dot2_status secured_built(struct world *world, struct dot2_error *er
     return built(status, octets);
 }
 
-static enum dot2_status secured_opened(struct world *world, struct dot2_error *error)
+static enum dot2_status secured_opened(const void *arg, struct dot2_error *error)
 {
+    const struct world *world = arg;
     size_t count, size = 0;
     const struct scms_ra_key *keys = ra_keys_decrypt(world->posting.keys, &count);
     uint8_t *octets = NULL;
@@ -178,18 +184,20 @@ static enum dot2_status secured_opened(struct world *world, struct dot2_error *e
     return built(status, octets);
 }
 
-static enum dot2_status ack_opened(struct world *world, struct dot2_error *error)
+static enum dot2_status ack_opened(const void *arg, struct dot2_error *error)
 {
-    struct posting *posting = &world->posting;
+    const struct world *world = arg;
+    const struct posting *posting = &world->posting;
     struct scms_ack ack;
 
     return scms_ack_open(posting->trust, posting->newest.cert, posting->lab->now, world->ack.data,
                          world->ack.size, &ack, error);
 }
 
-static enum dot2_status keys_made(struct world *world, struct dot2_error *error)
+static enum dot2_status keys_made(const void *arg, struct dot2_error *error)
 {
-    struct posting *posting = &world->posting;
+    const struct world *world = arg;
+    const struct posting *posting = &world->posting;
     const struct ra_key list[] = {
         {posting->newest.cert, posting->newest.key, posting->newest_decrypt}};
     ra_keys *keys = NULL;
@@ -200,43 +208,11 @@ static enum dot2_status keys_made(struct world *world, struct dot2_error *error)
     return status;
 }
 
-/* An error of memory, or the store's or a library's that may have memory for its reason. */
-static bool is_scarcity(enum dot2_status status)
-{
-    return status == DOT2_E_MEMORY || status == DOT2_E_CRYPTO || status == DOT2_E_PROVIDER;
-}
-
-static void one_after_the_other(struct world *world, const char *name, trial *try)
-{
-    unsigned n, errors = 0;
-
-    for (n = 1; n < MOST; n++) {
-        struct dot2_error error = {0};
-        enum dot2_status status;
-        bool failed;
-
-        scarce_set(n);
-        status = try(world, &error);
-        failed = scarce_end();
-        if (status != DOT2_OK && (!failed || !is_scarcity(status)))
-            fail_msg("%s, allocation %u: %s, %s: %s", name, n, dot2_status_name(status),
-                     error.field, error.detail);
-        errors += status != DOT2_OK;
-        ERR_clear_error();
-        if (!failed)
-            break;
-        assert_int_equal(try(world, &error), DOT2_OK);
-    }
-    assert_true(n > 1 && n < MOST);
-    print_message("%s: %u allocations, %u errors\n", name, n - 1, errors);
-    assert_true(errors > 0);
-}
-
 static void messages(void **state)
 {
     static const struct {
         const char *name;
-        trial *try;
+        scarce_trial *try;
     } trials[] = {
         {"trust", trust_made},
         {"certificate", certificate},
@@ -252,7 +228,7 @@ static void messages(void **state)
     };
 
     for (size_t i = 0; i < sizeof trials / sizeof trials[0]; i++)
-        one_after_the_other(*state, trials[i].name, trials[i].try);
+        scarce_tell(trials[i].name, trials[i].try, *state);
 }
 
 /* ---- the RA's decisions, with a trust that has verified nothing yet ---- */
@@ -268,7 +244,7 @@ static void downloads(struct world *world, const char *name, const char *header)
 {
     unsigned n;
 
-    for (n = 1; n < MOST; n++) {
+    for (n = 1; n < SCARCE_MOST; n++) {
         dot2_trust *trust = NULL;
         struct ra_decision decision;
         struct ra_authorise in;
@@ -294,8 +270,7 @@ static void downloads(struct world *world, const char *name, const char *header)
         if (!failed)
             break;
     }
-    assert_true(n > 1 && n < MOST);
-    print_message("%s: %u allocations\n", name, n - 1);
+    scarce_tell_end(name, n);
 }
 
 static void decision_signed(void **state)
@@ -332,7 +307,7 @@ static void provisions(struct world *world, const char *name, enum scms_provisio
     provision.url = "https://localhost/download/application-certificate";
     provision.limits.max_requests = 0;
     provision.limits.one_application = false;
-    for (n = 1; n < MOST; n++) {
+    for (n = 1; n < SCARCE_MOST; n++) {
         struct octets body =
             posting_body(posting, &posting->lab->device, &(struct wish){.kind = kind});
         struct ra_decision decision;
@@ -365,8 +340,7 @@ static void provisions(struct world *world, const char *name, enum scms_provisio
         if (!failed)
             break;
     }
-    assert_true(n > 1 && n < MOST);
-    print_message("%s: %u allocations\n", name, n - 1);
+    scarce_tell_end(name, n);
 }
 
 static void decision_provision(void **state)
@@ -384,7 +358,7 @@ static void store(void **state)
     uint8_t hashes[1][48] = {{0}};
     unsigned n;
 
-    for (n = 1; n < MOST; n++) {
+    for (n = 1; n < SCARCE_MOST; n++) {
         enum ra_store_status status;
         ra_store *opened = NULL;
         char text[300] = "";
@@ -405,7 +379,7 @@ static void store(void **state)
             break;
         assert_true(status == RA_STORE_NOT_FOUND || opened != NULL || text[0] != '\0');
     }
-    assert_true(n > 1 && n < MOST);
+    scarce_tell_end("store", n);
 }
 
 static int setup(void **state)
