@@ -164,6 +164,42 @@ static void test_delete(void **state)
     p11_ctx_free(ctx);
 }
 
+static size_t count_of(p11_ctx *ctx, const char *uri)
+{
+    p11_objects *objects = NULL;
+    size_t count;
+
+    assert_int_equal(p11_find(ctx, uri, P11_ANY, NULL, NULL, &objects), P11_OK);
+    count = p11_objects_count(objects);
+    p11_objects_free(objects);
+    return count;
+}
+
+/* The pair of an open key: both halves of it, and of no other. */
+static void test_delete_key(void **state)
+{
+    const struct p11_generate how = {P11_CURVE_P256, P11_USAGE_SIGN};
+    p11_ctx *ctx = lab_ctx(NULL);
+    p11_key *other = lab_key(ctx, "stays", P11_CURVE_P256, P11_USAGE_SIGN);
+    p11_key *key = NULL;
+
+    (void)state;
+    assert_int_equal(p11_key_generate(ctx, "pkcs11:token=lab;object=goes", &how, NULL, NULL, &key),
+                     P11_OK);
+    assert_int_equal(count_of(ctx, "pkcs11:token=lab;object=goes"), 2);
+    assert_int_equal(p11_key_delete(key), P11_OK);
+    assert_int_equal(count_of(ctx, "pkcs11:token=lab;object=goes"), 0);
+    assert_int_equal(count_of(ctx, "pkcs11:token=lab;object=stays"), 2);
+    /* There is nothing left to delete, and the name is free again. */
+    assert_int_equal(p11_key_delete(key), P11_OK);
+    p11_key_free(key);
+    assert_int_equal(p11_key_generate(ctx, "pkcs11:token=lab;object=goes", &how, NULL, NULL, &key),
+                     P11_OK);
+    p11_key_free(key);
+    p11_key_free(other);
+    p11_ctx_free(ctx);
+}
+
 /* A pair that nobody came to name, beside one of the same label that is whole. */
 static void test_delete_unfinished(void **state)
 {
@@ -215,14 +251,14 @@ int main(void)
         cmocka_unit_test(test_ambiguous_and_missing),
         cmocka_unit_test(test_not_an_ec_key),
         cmocka_unit_test(test_delete),
+        cmocka_unit_test(test_delete_key),
         cmocka_unit_test(test_delete_unfinished),
     };
     /* Without the forms in which SoftHSM keeps public keys. */
     const struct CMUnitTest softokn[] = {
-        cmocka_unit_test(test_require_sensitive),
-        cmocka_unit_test(test_ambiguous_and_missing),
-        cmocka_unit_test(test_not_an_ec_key),
-        cmocka_unit_test(test_delete),
+        cmocka_unit_test(test_require_sensitive), cmocka_unit_test(test_ambiguous_and_missing),
+        cmocka_unit_test(test_not_an_ec_key),     cmocka_unit_test(test_delete),
+        cmocka_unit_test(test_delete_key),
     };
 
     lab_open();
