@@ -25,11 +25,13 @@ class Command:
     """One command line. out: the file that it writes, with its mode; state: the directories that
     it may change, which are put back each time; same: whether its output is always the same;
     tells: whether it is its purpose to tell, in its output, what is not as it should be; code:
-    with which it ends when all is well."""
+    with which it ends when all is well; short: whether it is tried in the short form, too, where
+    another is like it."""
 
-    def __init__(self, *argv, out=None, mode=0o644, state=(), same=True, tells=False, code=0):
+    def __init__(self, *argv, out=None, mode=0o644, state=(), same=True, tells=False, code=0,
+                 short=True):
         self.argv, self.out, self.mode, self.state = argv, out, mode, state
-        self.same, self.tells, self.code = same, tells, code
+        self.same, self.tells, self.code, self.short = same, tells, code, short
         self.name = " ".join(arg for arg in argv if not arg.startswith(("-", "/")))[:60]
 
 
@@ -254,9 +256,11 @@ def enroll_commands():
         state = () if kind == "soft" else ("tokens",)
         found += [
             Command("dot2hsm", "ee", "enroll", "--config", f"{kind}.conf", "--psid", "0x87",
-                    "--request", "out/request", out="request", same=False, state=(kind, *state)),
+                    "--request", "out/request", out="request", same=False, state=(kind, *state),
+                    short=kind != "token"), # "sealed" has a key in the token, too
             Command("dot2hsm", "ee", "enroll", "--config", f"{kind}-asked.conf", "--response",
-                    f"lab/eca/responses/{kind}.oer", state=(f"{kind}-asked", *state))]
+                    f"lab/eca/responses/{kind}.oer", state=(f"{kind}-asked", *state),
+                    short=kind != "token")]
     return found
 
 
@@ -269,14 +273,14 @@ def store_commands():
                ("files", "unassign", "0123456789ABCDEF.zip"))
     return [Command("dot2hsm", "ra", *argv[:2], *ra, *argv[2:], state=("copy/ra",))
             for argv in changes] + [
-        Command("dot2hsm", "ra", what, "list", *ra, *json)
+        Command("dot2hsm", "ra", what, "list", *ra, *json, short=not json)
         for what in ("blacklist", "eca", "files") for json in ((), ("--json",))]
 
 
 def token_commands(token):
     return [
         Command("dot2hsm", "keys", "list", *token),
-        Command("dot2hsm", "keys", "list", "--json", *token),
+        Command("dot2hsm", "keys", "list", "--json", *token, short=False),
         Command("dot2hsm", "keys", "generate", *token, "pkcs11:token=a;object=new", same=False,
                 state=("tokens",)),
         Command("dot2hsm", "keys", "delete", "--yes", *token, "pkcs11:token=a;object=key",
@@ -290,7 +294,7 @@ def token_commands(token):
 
 def lab_commands(token):
     return [
-        Command("dot2hsm", "lab", "init", "made/lab", same=False, state=("made",)),
+        Command("dot2hsm", "lab", "init", "made/lab", same=False, state=("made",), short=False),
         Command("dot2hsm", "lab", "init", "--ra-token", "pkcs11:token=a", "--rse-token",
                 "pkcs11:token=a", "--module", MODULE, "--pin-source", token[-1], "--json",
                 "made/lab", same=False, state=("made", "tokens")),
@@ -330,7 +334,7 @@ def commands(token):
         Command("dot2hsm-ra", "--check=file", "lab/ra.conf"),
         Command("dot2hsm", *sign, "--out", "out/signed", "lab/README", out="signed", same=False),
         Command("dot2hsm", *sign, "--digest", "--out", "out/short", "lab/README", out="short",
-                same=False),
+                same=False, short=False),
     ]
 
 
@@ -351,7 +355,8 @@ def main():
             make_devices()
             first = 1
             for command in commands(token):
-                if len(sys.argv) > 1 and sys.argv[1] not in command.name:
+                if not (LONG or command.short) or (
+                        len(sys.argv) > 1 and sys.argv[1] not in command.name):
                     continue
                 if "ee sign" in command.name and ready is not None: # as late as can be
                     ready = make_signer(ready)
