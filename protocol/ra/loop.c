@@ -219,23 +219,6 @@ void ra_loop_clear(struct ra_loop *loop)
     ra_etags_free(loop->etags);
 }
 
-/*
- * While it answers, evhttp takes a connection out of epoll and puts it back: kept as a list of
- * changes, most of that is no call into the kernel. The list would miss duplicates of descriptors;
- * there are none here.
- */
-static struct event_base *base_new(void)
-{
-    struct event_config *config = event_config_new();
-    struct event_base *base = NULL;
-
-    if (config != NULL && event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
-        base = event_base_new_with_config(config);
-    if (config != NULL)
-        event_config_free(config);
-    return base;
-}
-
 static bool loop_init(struct ra_loop *loop, struct ra_server *server, unsigned number,
                       const struct address *address)
 {
@@ -246,7 +229,7 @@ static bool loop_init(struct ra_loop *loop, struct ra_server *server, unsigned n
     LIST_INIT(&loop->conns);
     loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     loop->etags = ra_etags_new(server->sha256);
-    loop->base = base_new();
+    loop->base = event_base_new();
     if (loop->wake_fd < 0 || loop->etags == NULL || loop->base == NULL)
         return false;
     loop->http = evhttp_new(loop->base);
