@@ -146,6 +146,9 @@ says "linkage based, kept and not evaluated"
 says "linkage based: not evaluated"
 
 echo "- the PCA and the RA are revoked"
+# What was asked for before is done with: its answer would be the revoked PCA's.
+crl "$lab"
+expect 0 ee sync --wait
 crl "$lab" "$lab/trust/pca.oer"
 expect 0 ee sync
 expect 1 ee sign --psid 0x82 -o "$work/x" "$work/message"
