@@ -311,7 +311,11 @@ def descriptors(server, body, pid):
     for peer in tls:
         peer.close()
     status, seconds = server.get()
-    check(status == 200 and seconds < 5, "after descriptors came back:", status, seconds)
+    # The places may be held at that moment by those of the queue that have gone meanwhile.
+    check(status in (200, 500) and seconds < 5, "after descriptors came back:", status, seconds)
+    settled(server)
+    status, seconds = server.get()
+    check(status == 200 and seconds < 5, "after the queue was empty:", status, seconds)
     again = server.post(body)
     check(again == (500 if posted == 200 else 200), "the request again:", posted, again)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
