@@ -54,10 +54,11 @@ enum device_kind {
 /* A request, until its first file is there. Times are Time32. */
 struct device_request {
     char id[DEVICE_ID];  /* "" = none */
-    unsigned hash_count; /* bodies that were signed for it; the RA may have the last ones */
+    unsigned hash_count; /* bodies that were signed for it; the RA may have any of them */
     char hashes[DEVICE_HASHES][DEVICE_ID];
-    char acked[DEVICE_ID];  /* the one that the RA has acknowledged; "" = none */
-    uint32_t download_time; /* certDLTime */
+    bool refused[DEVICE_HASHES]; /* by an answer of the RA's: the least likely to be the one */
+    char acked[DEVICE_ID];       /* the one that the RA has acknowledged; "" = none */
+    uint32_t download_time;      /* certDLTime */
     uint32_t made;
     char enrollment[DEVICE_ID]; /* HashedId8 of the certificate that it is made under */
 };
@@ -261,13 +262,17 @@ enum ee_status device_fetch(struct device *device, const char *service, const ch
                             const char *as, uint64_t max, char *output, struct ee_error *error);
 /*
  * Bodies were sent and no ack came: whose first file is there? *found: acked is set and saved.
- * look asks for the file of one hash.
+ * look asks for the file of one hash. Where none has come for DEVICE_GIVE_UP, a new request is in
+ * the place of the old one.
  */
 typedef enum ee_status device_look_fn(struct device *device, enum device_kind kind,
                                       const char *hash, char *output, struct ee_error *error);
 int device_request_find(struct device *device, enum device_kind kind, device_look_fn *look,
                         char *output, bool *found);
-/* Seconds after certDLTime after which a file that did not come is no longer waited for. */
+/*
+ * Seconds after certDLTime after which a file that did not come is no longer waited for, and after
+ * which a request without an ack is made anew.
+ */
 #define DEVICE_GIVE_UP 86400
 
 /* ---- ee_policy.c ---- */

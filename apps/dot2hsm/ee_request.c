@@ -66,16 +66,32 @@ struct sending {
     struct device_request *request;
 };
 
+/*
+ * Once the RA has accepted a body it refuses all that come after it: so the name of one that it has
+ * refused goes, and else that of the last, never that of an earlier one.
+ */
+static void make_room(struct device_request *r)
+{
+    unsigned i = 0;
+
+    while (i < DEVICE_HASHES - 1 && !r->refused[i])
+        i++;
+    for (; i < DEVICE_HASHES - 1; i++) {
+        memcpy(r->hashes[i], r->hashes[i + 1], sizeof(r->hashes[i]));
+        r->refused[i] = r->refused[i + 1];
+    }
+    r->hash_count = DEVICE_HASHES - 1;
+}
+
 /* On disk before it is sent. */
 static enum ee_status remember(void *arg, const uint8_t request_hash[8], struct ee_error *error)
 {
     const struct sending *sending = arg;
     struct device_request *r = sending->request;
 
-    if (r->hash_count == DEVICE_HASHES) {
-        memmove(r->hashes[0], r->hashes[1], (DEVICE_HASHES - 1) * sizeof(r->hashes[0]));
-        r->hash_count--;
-    }
+    if (r->hash_count == DEVICE_HASHES)
+        make_room(r);
+    r->refused[r->hash_count] = false;
     command_hex(request_hash, 8, r->hashes[r->hash_count++]);
     if (device_state_save(sending->device) == APP_OK)
         return EE_OK;
@@ -101,6 +117,9 @@ int device_request_send(struct device *device, enum device_kind kind, ee_tbs_fn 
     if (code != APP_OK)
         return code;
     status = ee_provision(&device->config, &provision, &ack, &error);
+    /* A connection that was closed without an answer may have been lost after the body came. */
+    if (status == EE_E_REFUSED && error.http_status != 0)
+        request->refused[request->hash_count - 1] = true;
     if (status != EE_OK)
         return device_exchange_failed(device, "the request", status, &error);
     command_hex(ack.request_hash, sizeof(ack.request_hash), request->acked);
@@ -149,6 +168,22 @@ static int look_once(struct device *device, enum device_kind kind, device_look_f
 }
 
 /*
+ * An RA that has accepted a request and failed to serve it refuses its key for as long as it
+ * remembers it: after a day another key is asked with.
+ */
+static int renew(struct device *device, enum device_kind kind)
+{
+    uint32_t now = 0;
+
+    if (device_now(device, &now) != APP_OK)
+        return APP_REFUSED;
+    if (now <= device->state.requests[kind].made + (uint64_t)DEVICE_GIVE_UP)
+        return APP_OK;
+    app_error("the RA has neither acknowledged the request nor delivered; it is made anew");
+    return device_request_new(device, kind);
+}
+
+/*
  * Two looks, apart: an RA that has accepted one and answers at once has its file by then, and one
  * that answers later still has it pending and refuses another body. Only between a look and the
  * next body could it be accepted, answered and asked for again.
@@ -159,8 +194,9 @@ int device_request_find(struct device *device, enum device_kind kind, device_loo
     int code = APP_OK;
 
     *found = false;
-    for (int i = 0;
-         code == APP_OK && !*found && device->state.requests[kind].hash_count > 0 && i < 2; i++)
+    if (device->state.requests[kind].hash_count == 0)
+        return APP_OK;
+    for (int i = 0; code == APP_OK && !*found && i < 2; i++)
         code = look_once(device, kind, look, output, found);
-    return code;
+    return code == APP_OK && !*found ? renew(device, kind) : code;
 }

@@ -129,8 +129,10 @@ static bool take_request(struct device_request *r, const char *key, const char *
         return take_time(value, &r->download_time);
     if (strcmp(key, "made") == 0)
         return take_time(value, &r->made);
-    return strcmp(key, "hash") == 0 && r->hash_count < DEVICE_HASHES &&
-           take_id(value, r->hashes[r->hash_count++]);
+    if (r->hash_count == DEVICE_HASHES || (strcmp(key, "hash") != 0 && strcmp(key, "refused") != 0))
+        return false;
+    r->refused[r->hash_count] = strcmp(key, "refused") == 0;
+    return take_id(value, r->hashes[r->hash_count++]);
 }
 
 static bool take_order(struct device_order *o, const char *value)
@@ -192,7 +194,7 @@ static void put_request(FILE *out, const char *prefix, const struct device_reque
     if (r->made != 0)
         fprintf(out, "%smade %" PRIu32 "\n", prefix, r->made);
     for (unsigned i = 0; i < r->hash_count; i++)
-        fprintf(out, "%shash %s\n", prefix, r->hashes[i]);
+        fprintf(out, "%s%s %s\n", prefix, r->refused[i] ? "refused" : "hash", r->hashes[i]);
 }
 
 static void put_kinds(FILE *out, const struct device_state *s)
