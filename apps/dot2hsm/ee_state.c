@@ -15,6 +15,7 @@
 
 #define STATE_MAX 65536
 #define BATCH_GRACE 86400 /* seconds */
+#define ALPHANUMERIC "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 int device_lock(struct device *device)
 {
@@ -359,37 +360,59 @@ static bool is_of_request(const struct device_state *s, const char *name)
     return false;
 }
 
+/* Behind the identifier of a name that is START and 16 digits; NULL if it is none. */
+static const char *after_id(const char *name, const char *start)
+{
+    size_t size = strlen(start);
+
+    return starts(name, start) && strspn(name + size, "0123456789abcdef") == 16 ? name + size + 16
+                                                                                : NULL;
+}
+
+/* What app_file_write puts behind the name of a file until that is whole. */
+static bool is_unfinished(const char *rest)
+{
+    return rest[0] == '.' && strspn(rest + 1, ALPHANUMERIC) == 6 && rest[7] == '\0';
+}
+
 static bool is_batch(const char *name)
 {
-    return starts(name, "pseudonym-") || starts(name, "identification-") ||
+    return after_id(name, "pseudonym-") != NULL || after_id(name, "identification-") != NULL ||
            strcmp(name, "batch.new") == 0;
 }
 
-/* Is this name one of ours that nothing refers to? Parts of downloads are gone on with. */
+/*
+ * Is this name one of ours that nothing refers to? Parts of downloads are gone on with. What only
+ * looks alike is somebody else's: the store of an RA may lie beside it as ra.sqlite.
+ */
 static bool is_left(const struct device_state *s, const char *name)
 {
-    static const char *const fixed[] = {"policy.", "chain.", "ra.", "crl."};
+    static const char *const fetched[] = {"policy", "chain", "ra", "crl"};
+    static const char *const written[] = {"state", "enrollment.sealed"};
     char expected[96];
     const char *rest;
 
-    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
-        if (starts(name, fixed[i])) {
-            rest = name + strlen(fixed[i]);
-            return strcmp(rest, "oer") != 0 && !starts(rest, "new.part");
-        }
+    for (size_t i = 0; i < sizeof(fetched) / sizeof(fetched[0]); i++) {
+        rest = name + strlen(fetched[i]);
+        if (starts(name, fetched[i]) && *rest == '.')
+            return strcmp(rest, ".new") == 0 || (starts(rest, ".oer") && is_unfinished(rest + 4));
     }
-    if (starts(name, "state.") || starts(name, "enrollment.sealed."))
-        return true;
-    /* A list, or what a writer of one has left beside it. */
-    if (starts(name, "crl-"))
-        return strcmp(name + strcspn(name, "."), ".oer") != 0;
-    if (starts(name, "application-")) {
+    for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+        if (starts(name, written[i]) && is_unfinished(name + strlen(written[i])))
+            return true;
+    }
+    rest = after_id(name, "crl-");
+    if (rest != NULL) {
+        rest += strcspn(rest, ".");
+        return starts(rest, ".oer") && is_unfinished(rest + 4);
+    }
+    if (after_id(name, "application-") != NULL) {
         snprintf(expected, sizeof(expected), "%.*s.pem", (int)strcspn(s->certificate, "."),
                  s->certificate);
         return strcmp(name, s->certificate) != 0 && strcmp(name, expected) != 0;
     }
     if (!is_batch(name))
-        return starts(name, "request-") && !is_of_request(s, name);
+        return after_id(name, "request-") != NULL && !is_of_request(s, name);
     for (unsigned i = 0; i < s->batch_count; i++) {
         if (strcmp(device_batch_name(&s->batches[i], expected), name) == 0)
             return false;

@@ -123,10 +123,22 @@ echo "- two at once"
 ) 9>"$state/lock"
 
 echo "- what is left by a killed run goes"
-touch "$state/state.abcdef" "$state/policy.oer.abcdef" "$state/chain.new" \
-    "$state/request-0123456789abcdef.zip" "$state/application-0123456789abcdef.pem"
+touch "$state/state.abcDE0" "$state/policy.oer.abcdef" "$state/chain.new" "$state/ra.oer.012345" \
+    "$state/request-0123456789abcdef.zip" "$state/application-0123456789abcdef.pem" \
+    "$state/crl-0123456789abcdef-1-full.oer.abcdef"
 expect 0 ee sync
 [ "$(ls "$state" | grep -cv -e '^enrollment\.' -e '^lock$')" = 5 ] || fail "$(ls "$state")"
+
+echo "- what is somebody else's stays, though its name begins as ours do"
+(
+    cd "$state"
+    touch ra.sqlite ra.sqlite-wal ra.conf ra.pin policy.txt chain.old crl.sh state.copy \
+        request-mine.oer application-notes.txt pseudonym-notes crl-notes enrollment.sealed.old
+)
+ls "$state" >"$work/before"
+expect 0 ee sync
+ls "$state" | diff "$work/before" - || fail "a file of somebody else's was removed"
+rm "$state"/ra.[spc]* "$state"/*.{txt,old,sh,copy} "$state"/*-{mine.oer,notes}
 
 echo "- false chain files, policies and RA certificates"
 cp "$lab/ra.conf" "$work/ra.conf"
