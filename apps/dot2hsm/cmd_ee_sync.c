@@ -120,7 +120,9 @@ static int one_round(struct sync *sync, int64_t *due)
 
     *due = 0;
     device->clock_checked = false;
-    code = device_load_trust(device);
+    code = device_chain_mend(device);
+    if (code == APP_OK)
+        code = device_load_trust(device);
     if (code == APP_OK)
         code = device_sync_files(device);
     /* The clock has been borne out: what is over can go. */

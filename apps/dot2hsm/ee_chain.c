@@ -1,7 +1,9 @@
 /* ee_chain.c: certificates of a local certificate chain file, as far as an anchor vouches. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -67,22 +69,56 @@ static int judge(struct set *set, dot2_trust *trust, const char *path, uint32_t 
     return APP_OK;
 }
 
-bool device_chain_version(const struct device *device, const char *path, unsigned *gccf,
-                          unsigned *lccf)
+bool device_chain_info(const struct device *device, const char *path,
+                       struct device_chain_info *info)
 {
     struct scms_chain_file file;
+    char host[256];
     uint8_t *octets = NULL;
     size_t size = 0;
     bool ok = app_file_read(path, INPUT_MAX, &octets, &size) == APP_OK &&
               scms_chain_file_parse(octets, size, device->ballots, &file, NULL) == DOT2_OK;
 
+    memset(info, 0, sizeof(*info));
     if (ok) {
-        *gccf = file.gccf_version;
-        *lccf = file.lccf_version;
+        ee_url_host(device->config.ra_url, host);
+        info->gccf = file.gccf_version;
+        info->lccf = file.lccf_version;
+        info->is_ours =
+            file.host_size == strlen(host) && strncasecmp(file.host, host, file.host_size) == 0;
+        snprintf(info->host, sizeof(info->host), "%.*s", (int)file.host_size, file.host);
         scms_chain_file_clear(&file);
     }
     OPENSSL_free(octets);
     return ok;
+}
+
+int device_chain_mend(const struct device *device)
+{
+    struct scms_chain_file file = {.arena = NULL};
+    struct dot2_error error = {.status = DOT2_OK};
+    char path[DEVICE_PATH];
+    uint8_t *octets = NULL;
+    size_t size = 0;
+    enum dot2_status status;
+    int code;
+
+    if (!device_has(device, "chain.oer"))
+        return APP_OK;
+    code = app_file_read(device_path(device, "chain.oer", path), INPUT_MAX, &octets, &size);
+    if (code != APP_OK)
+        return code;
+    status = scms_chain_file_parse(octets, size, device->ballots, &file, &error);
+    scms_chain_file_clear(&file);
+    OPENSSL_free(octets);
+    if (status == DOT2_OK || command_cannot_tell(status))
+        return APP_OK; /* what is wrong then is said when it is used */
+    command_error(path, &error);
+    app_error("%s: it is fetched anew", path);
+    if (unlink(path) == 0)
+        return APP_OK;
+    app_error("%s: %s", path, strerror(errno));
+    return APP_REFUSED;
 }
 
 int device_chain_load(const struct device *device, dot2_trust *trust, const char *path,
@@ -90,7 +126,6 @@ int device_chain_load(const struct device *device, dot2_trust *trust, const char
 {
     struct scms_chain_file file = {.arena = NULL};
     struct dot2_error error = {.status = DOT2_OK};
-    char host[256];
     struct set *set = OPENSSL_zalloc(sizeof(*set));
     unsigned ignored_added = 0, ignored_left = 0;
     uint8_t *octets = NULL;
@@ -106,12 +141,6 @@ int device_chain_load(const struct device *device, dot2_trust *trust, const char
     }
     if (scms_chain_file_parse(octets, size, device->ballots, &file, &error) != DOT2_OK) {
         command_error(path, &error);
-        goto out;
-    }
-    ee_url_host(device->config.ra_url, host);
-    if (file.host_size != strlen(host) || strncasecmp(file.host, host, strlen(host)) != 0) {
-        app_error("%s: the chain file of another RA: \"%.*s\"", path, (int)file.host_size,
-                  file.host);
         goto out;
     }
     code = take_all(device, set, path, &file);

@@ -153,14 +153,26 @@ int device_read_cert(const struct device *device, const char *path, dot2_cert **
 /* ---- ee_chain.c: the local certificate chain file ---- */
 /*
  * Adds what chains to an anchor, at time32, to the trust; the others, among them roots that are no
- * anchors, are counted in *left (may be NULL). APP_REFUSED: not a chain file, or for another RA.
+ * anchors, are counted in *left (may be NULL). APP_REFUSED: not a chain file. Whichever RA it is
+ * for: the anchors vouch.
  */
 int device_chain_load(const struct device *device, dot2_trust *trust, const char *path,
                       uint32_t time32, unsigned *added, unsigned *left);
 
-/* gccfVersion and lccfVersion of a local certificate chain file; false if it is none. */
-bool device_chain_version(const struct device *device, const char *path, unsigned *gccf,
-                          unsigned *lccf);
+/*
+ * An installed chain file that cannot be read as one, by these settings, is removed: that is no
+ * reason to stop, but to fetch it anew.
+ */
+int device_chain_mend(const struct device *device);
+
+struct device_chain_info {
+    unsigned gccf, lccf; /* versions */
+    char host[256];      /* raHostname, */
+    bool is_ours;        /* and it is that of ra-url */
+};
+/* What a local certificate chain file says of itself; false if it is none. */
+bool device_chain_info(const struct device *device, const char *path,
+                       struct device_chain_info *info);
 
 /* ---- ee_state.c ---- */
 /* The lock, without waiting: APP_REFUSED if another process has it. */
@@ -278,6 +290,8 @@ int device_request_find(struct device *device, enum device_kind kind, device_loo
 /* ---- ee_policy.c ---- */
 /* May this policy file be installed? Signature, RA, and not older than the one installed. */
 int device_policy_check(struct device *device, const char *path);
+/* Is the installed one of the RA of ra-url? One that names no RA may be. */
+bool device_policy_is_ours(const struct device *device);
 /* What the installed one says now; all zero and false if there is none. */
 bool device_policy(const struct device *device, struct scms_policy *policy);
 /* APP_REFUSED if it asks for an SCMS version that is not spoken here. */

@@ -68,21 +68,29 @@ static bool same_octets(const struct device *device, const char *a, const char *
 static int check_chain(struct device *device, const char *path)
 {
     unsigned added = 0, left = 0;
-    unsigned gccf = 0, lccf = 0, gccf_before = 0, lccf_before = 0;
+    struct device_chain_info fresh, before;
     char installed[DEVICE_PATH];
     uint32_t now = 0;
     int code = APP_REFUSED;
+    const bool is_known = device_chain_info(device, path, &fresh);
 
-    if (device_has(device, "chain.oer") && device_chain_version(device, path, &gccf, &lccf) &&
-        device_chain_version(device, device_path(device, "chain.oer", installed), &gccf_before,
-                             &lccf_before) &&
-        (gccf < gccf_before || lccf < lccf_before)) {
-        app_error("the chain file: version %u.%u is older than the one installed, %u.%u", gccf,
-                  lccf, gccf_before, lccf_before);
+    if (is_known && !fresh.is_ours) {
+        app_error("%s: the chain file of another RA: \"%s\"", path, fresh.host);
+        return APP_REFUSED;
+    }
+    if (is_known && device_has(device, "chain.oer") &&
+        device_chain_info(device, device_path(device, "chain.oer", installed), &before) &&
+        before.is_ours && (fresh.gccf < before.gccf || fresh.lccf < before.lccf)) {
+        app_error("the chain file: version %u.%u is older than the one installed, %u.%u",
+                  fresh.gccf, fresh.lccf, before.gccf, before.lccf);
         return APP_REFUSED;
     }
     if (device_now(device, &now) == APP_OK)
         code = device_chain_load(device, device->trust, path, now, &added, &left);
+    if (code == APP_OK && !is_known) {
+        app_error("the chain file: out of memory"); /* else the load has said what is wrong */
+        code = APP_REFUSED;
+    }
     if (code == APP_OK && added == 0) {
         app_error("the chain file: no certificate of it chains to an anchor");
         code = APP_REFUSED;
@@ -94,10 +102,20 @@ static int check_chain(struct device *device, const char *path)
     return code;
 }
 
+/* Another RA may call another file by the same name. */
+static bool chain_is_ours(const struct device *device)
+{
+    struct device_chain_info info;
+    char path[DEVICE_PATH];
+
+    return device_chain_info(device, device_path(device, "chain.oer", path), &info) && info.is_ours;
+}
+
 struct file {
     const char *what, *path, *installed, *fresh;
     unsigned bit;
     int (*check)(struct device *device, const char *path);
+    bool (*is_ours)(const struct device *device); /* the installed one, by what it says */
 };
 
 static int sync_file(struct device *device, const struct file *file, char *name, size_t name_size)
@@ -112,7 +130,9 @@ static int sync_file(struct device *device, const struct file *file, char *name,
     if (code != APP_OK)
         return code;
     download.output = device_path(device, file->fresh, output);
-    download.have = name[0] != '\0' && device_has(device, file->installed) ? name : NULL;
+    download.have = name[0] != '\0' && device_has(device, file->installed) && file->is_ours(device)
+                        ? name
+                        : NULL;
     status = ee_download(&device->config, &download, &result, &error);
     if (status != EE_OK && status != EE_NOT_MODIFIED)
         return device_exchange_failed(device, file->what, status, &error);
@@ -172,12 +192,13 @@ static int sync_ra(struct device *device)
 
 int device_sync_files(struct device *device)
 {
-    static const struct file policy = {"the policy file", "/download/policy/local",
-                                       "policy.oer",      "policy.new",
-                                       DEVICE_POLICY,     device_policy_check};
+    static const struct file policy = {
+        "the policy file", "/download/policy/local", "policy.oer",         "policy.new",
+        DEVICE_POLICY,     device_policy_check,      device_policy_is_ours};
     static const struct file chain = {"the chain file", "/download/local-certificate-chain",
                                       "chain.oer",      "chain.new",
-                                      DEVICE_CHAIN,     check_chain};
+                                      DEVICE_CHAIN,     check_chain,
+                                      chain_is_ours};
     struct device_state *s = &device->state;
     int code = sync_file(device, &policy, s->policy_name, sizeof(s->policy_name));
 

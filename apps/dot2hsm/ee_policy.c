@@ -51,10 +51,24 @@ static int verify(struct device *device, const uint8_t *octets, size_t size)
     return code;
 }
 
+static bool is_ours(const struct device *device, const struct scms_policy *policy)
+{
+    char host[256];
+
+    ee_url_host(device->config.ra_url, host);
+    return !policy->has_host || strcasecmp(policy->ra_host, host) == 0;
+}
+
+bool device_policy_is_ours(const struct device *device)
+{
+    struct scms_policy policy;
+
+    return device_policy(device, &policy) && is_ours(device, &policy);
+}
+
 int device_policy_check(struct device *device, const char *path)
 {
     struct scms_policy policy, installed;
-    char host[256];
     uint8_t *octets = NULL;
     size_t size = 0;
     int code = read_policy(path, &octets, &size, &policy);
@@ -64,12 +78,11 @@ int device_policy_check(struct device *device, const char *path)
     OPENSSL_free(octets);
     if (code != APP_OK)
         return code;
-    ee_url_host(device->config.ra_url, host);
-    if (policy.has_host && strcasecmp(policy.ra_host, host) != 0) {
+    if (!is_ours(device, &policy)) {
         app_error("the policy file is for another RA: \"%s\"", policy.ra_host);
         return APP_REFUSED;
     }
-    if (device_policy(device, &installed) &&
+    if (device_policy(device, &installed) && is_ours(device, &installed) &&
         (policy.global_generation < installed.global_generation ||
          policy.local_generation < installed.local_generation)) {
         app_error("the policy file is older than the one installed");

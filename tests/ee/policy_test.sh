@@ -164,6 +164,32 @@ chain 2 4
 expect 0 ee sync
 cmp "$state/chain.oer" "$work/chain_2_4.oer" || fail "the chain file was not installed"
 
+echo "- what is installed of another RA is used, and replaced by this one's, whatever its age and name"
+expect 0 ee sync --wait
+"$dot2hsm" lab policy --host old.example --generated "$(at 9)" --out "$work/old_policy.oer" "$lab"
+cp "$work/old_policy.oer" "$state/policy.oer"
+python3 - "$state/chain.oer" <<'END'
+import sys
+data = bytearray(open(sys.argv[1], 'rb').read())
+data[5], data[9:10] = 9, b'x'                   # a higher version, another host
+open(sys.argv[1], 'wb').write(data)
+END
+echo "icy road" >"$work/message"
+expect 0 ee sign --psid 0x82 -o "$work/signed.oer" "$work/message"
+expect 0 ee sync
+cmp "$state/chain.oer" "$work/chain_2_4.oer" || fail "the chain file was not installed"
+cmp "$state/policy.oer" "$work/policy_$number.oer" || fail "the policy file was not installed"
+expect 0 ee sync
+grep 'service=local-\(policy\|certificate-chain\)' "$work/ra.log" | tail -n 2 |
+    grep -c status=304 >"$work/count" || true
+[ "$(cat "$work/count")" = 2 ] || fail "fetched again"
+
+echo "- a chain file that cannot be read any more is fetched anew"
+echo spoiled >"$state/chain.oer"
+expect 0 ee sync
+says "it is fetched anew"
+cmp "$state/chain.oer" "$work/chain_2_4.oer" || fail "the chain file was not installed"
+
 echo "- a chain file with ballots of 1.2.2, and of the form before where that is configured"
 python3 - "$work/chain_2_4.oer" "$lab/trust/root.oer" "$work" <<'END'
 import sys
