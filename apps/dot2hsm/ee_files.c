@@ -64,6 +64,12 @@ static bool same_octets(const struct device *device, const char *a, const char *
     return same;
 }
 
+/* Whether the local version goes on counting or begins anew with a new global one is not said. */
+static bool is_older(const struct device_chain_info *one, const struct device_chain_info *than)
+{
+    return one->gccf != than->gccf ? one->gccf < than->gccf : one->lccf < than->lccf;
+}
+
 /* What of it does not chain to an anchor is left out; the trust itself is loaded anew after it. */
 static int check_chain(struct device *device, const char *path)
 {
@@ -80,7 +86,7 @@ static int check_chain(struct device *device, const char *path)
     }
     if (is_known && device_has(device, "chain.oer") &&
         device_chain_info(device, device_path(device, "chain.oer", installed), &before) &&
-        before.is_ours && (fresh.gccf < before.gccf || fresh.lccf < before.lccf)) {
+        before.is_ours && is_older(&fresh, &before)) {
         app_error("the chain file: version %u.%u is older than the one installed, %u.%u",
                   fresh.gccf, fresh.lccf, before.gccf, before.lccf);
         return APP_REFUSED;

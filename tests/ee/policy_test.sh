@@ -160,9 +160,15 @@ for version in "2 2" "1 3"; do
     cmp "$state/chain.oer" "$work/chain_2_3.oer" || fail "the chain file was replaced"
     sed -i '/^failure/d' "$state/state"
 done
+# A local version may begin anew with a global one.
 chain 2 4
 expect 0 ee sync
 cmp "$state/chain.oer" "$work/chain_2_4.oer" || fail "the chain file was not installed"
+chain 3 1
+expect 0 ee sync
+cmp "$state/chain.oer" "$work/chain_3_1.oer" || fail "the chain file was not installed"
+cp "$work/chain_2_4.oer" "$state/chain.oer"
+serve_chain 2 4
 
 echo "- what is installed of another RA is used, and replaced by this one's, whatever its age and name"
 expect 0 ee sync --wait
