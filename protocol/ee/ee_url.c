@@ -126,6 +126,19 @@ void ee_url_host(const char *ra_url, char host[256])
     snprintf(host, 256, "%.*s", (int)(length > 255 ? 255 : length), from);
 }
 
+/*
+ * What may follow the host: a port, and a path. With anything else behind the colon the host would
+ * be a user name, and the host another one ("https://ra:x@elsewhere/").
+ */
+static bool is_end_of_host(const char *text)
+{
+    if (*text == ':') {
+        text++;
+        text += strspn(text, "0123456789");
+    }
+    return *text == '\0' || *text == '/';
+}
+
 bool ee_url_leads_to(const char *url, const char *ra_url)
 {
     char host[256];
@@ -139,8 +152,7 @@ bool ee_url_leads_to(const char *url, const char *ra_url)
     if (*url == '[') {
         url++;
         return strncasecmp(url, host, length) == 0 && url[length] == ']' &&
-               (url[length + 1] == '\0' || strchr(":/", url[length + 1]) != NULL);
+               is_end_of_host(url + length + 1);
     }
-    return strncasecmp(url, host, length) == 0 &&
-           (url[length] == '\0' || strchr(":/", url[length]) != NULL);
+    return strncasecmp(url, host, length) == 0 && is_end_of_host(url + length);
 }

@@ -94,6 +94,42 @@ static void resolve_is_for_this_url(void **state)
     assert_int_equal(ee_url_check_resolve(&url, "ra.test", NULL), EE_E_ARGUMENT);
 }
 
+/* certDLURL: what is signed for the RA must not go elsewhere. */
+static void urls_that_lead_to_the_ra(void **state)
+{
+    static const struct {
+        const char *url, *ra;
+        bool leads;
+    } tests[] = {
+        {"https://ra.example/download/batch", "https://ra.example:8892", true},
+        {"HTTPS://RA.example:8892/download/batch", "https://ra.example", true},
+        {"https://ra.example:8892", "https://ra.example", true},
+        {"https://ra.example", "https://ra.example", true},
+        {"https://[::1]:8892/x", "https://[::1]", true},
+        {"https://[::1]", "https://[::1]:8892", true},
+        {"http://ra.example/", "https://ra.example", false},
+        {"https://ra.example.net/", "https://ra.example", false},
+        {"https://ra.exampl/", "https://ra.example", false},
+        {"https://ra.example@elsewhere/", "https://ra.example", false},
+        {"https://ra.example:8892@elsewhere/", "https://ra.example", false},
+        {"https://ra.example:x@elsewhere/", "https://ra.example", false},
+        {"https://ra.example:@elsewhere/", "https://ra.example", false},
+        {"https://ra.example\\@elsewhere/", "https://ra.example", false},
+        {"https://ra.example?@elsewhere/", "https://ra.example", false},
+        {"https://[::1]:x@elsewhere/", "https://[::1]", false},
+        {"https://[::1]@elsewhere/", "https://[::1]", false},
+        {"https://::1/", "https://[::2]", false},
+        {"ra.example", "https://ra.example", false},
+        {"", "https://ra.example", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        if (ee_url_leads_to(tests[i].url, tests[i].ra) != tests[i].leads)
+            fail_msg("%s, %s", tests[i].url, tests[i].ra);
+    }
+}
+
 static void file_names(void **state)
 {
     static const struct {
@@ -329,10 +365,15 @@ static void names_in_content_disposition(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(urls_that_are_good),           cmocka_unit_test(urls_that_are_refused),
-        cmocka_unit_test(resolve_is_for_this_url),      cmocka_unit_test(file_names),
-        cmocka_unit_test(file_names_that_are_refused),  cmocka_unit_test(answers),
-        cmocka_unit_test(answers_that_are_malformed),   cmocka_unit_test(etags),
+        cmocka_unit_test(urls_that_are_good),
+        cmocka_unit_test(urls_that_are_refused),
+        cmocka_unit_test(resolve_is_for_this_url),
+        cmocka_unit_test(urls_that_lead_to_the_ra),
+        cmocka_unit_test(file_names),
+        cmocka_unit_test(file_names_that_are_refused),
+        cmocka_unit_test(answers),
+        cmocka_unit_test(answers_that_are_malformed),
+        cmocka_unit_test(etags),
         cmocka_unit_test(names_in_content_disposition),
     };
 
