@@ -89,6 +89,7 @@ static int run_hook(struct sync *sync)
         fflush(NULL);
         child = fork();
         if (child == 0) {
+            signal(SIGPIPE, SIG_DFL); /* ignored by us, and a shell cannot have it back */
             setenv("DOT2HSM_CHANGED", changed, 1);
             setenv("DOT2HSM_STATE_DIR", device->dir, 1);
             if (s->certificate[0] != '\0') {

@@ -115,6 +115,23 @@ says "the hook failed"
 expect 0 ee sync
 [ "$(cat "$work/hook")" = policy ] || fail "the hook: $(cat "$work/hook")"
 
+echo "- the hook's world: what it is told, SIGPIPE as usual, and the lock is held"
+cat >"$work/world.sh" <<'END'
+echo "$DOT2HSM_CHANGED $DOT2HSM_STATE_DIR $DOT2HSM_CERTIFICATE $DOT2HSM_KEY" >"$0.env"
+sed -n 's/^SigIgn:\t//p' /proc/self/status >"$0.ignored"
+exec 9>"$(dirname "$0")/state/lock"
+flock -n 9 && echo free >"$0.lock"
+exit 0
+END
+rm -f "$state/policy.oer"
+sed "s#^hook.*#hook = sh $work/world.sh#" "$conf" >"$work/hook.conf"
+expect 0 env -u DOT2HSM_CHANGED "$dot2hsm" ee sync --config "$work/hook.conf"
+[ "$(cat "$work/world.sh.env")" = "policy $state $(ls "$state"/application-*.oer) $(sed -n 's/^key //p' "$state/state")" ] ||
+    fail "$(cat "$work/world.sh.env")"
+# SIGPIPE is 13: a pipe in the hook ends as it does in any shell.
+[ $((0x$(cat "$work/world.sh.ignored") >> 12 & 1)) = 0 ] || fail "SIGPIPE is ignored"
+[ ! -e "$work/world.sh.lock" ] || fail "the lock was free"
+
 echo "- two at once"
 (
     flock 9
