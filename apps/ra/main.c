@@ -6,6 +6,7 @@
 #include "apps/ra/ra_app.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,7 +24,8 @@ static const char usage[] =
     "Usage: dot2hsm-ra [--check[=file]] CONFIG\n"
     "Serve requests and downloads of a registration authority over HTTPS.\n"
     "\n"
-    "  --check    read the configuration, open keys, certificates and store, then end;\n"
+    "  --check    read the configuration, open keys, certificates, store and download-dir, and "
+    "end;\n"
     "             --check=file reads the configuration only\n"
     "  --version  print the version\n"
     "  --help     print this\n"
@@ -286,6 +288,19 @@ static int drop_privileges(struct program *program)
                                                   : code;
 }
 
+/* What the server alone opens at its start, and --check has to open in its place. */
+static int check_download_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        app_error("download-dir %s: %s", path, strerror(errno));
+        return APP_UNREACHABLE;
+    }
+    close(fd);
+    return APP_OK;
+}
+
 static int start_all(struct program *program)
 {
     struct ra_app_config *config = &program->config;
@@ -451,6 +466,8 @@ int main(int argc, char **argv)
         code = open_all(&program);
     if (code == APP_OK && check && !check_file)
         code = drop_privileges(&program);
+    if (code == APP_OK && check && !check_file)
+        code = check_download_dir(program.config.server.download_dir);
     if (code == APP_OK && check)
         puts("ok");
     else if (code == APP_OK)

@@ -345,6 +345,14 @@ expect 2 ra 's/^stage.*/stage = DEV/;$s/$/\nstag = QA/'
 finds fault ra-config "stag"
 expect 2 ra 's,^download-dir.*,download-dir = /nonexistent,'
 finds fault download-dir "No such file"
+for option in policy-file chain-file; do
+    expect 2 ra "s,^$option.*,$option = /nonexistent,"
+    finds fault $option "No such file"
+done
+for option in crl-file ocsp-file; do
+    expect 2 ra "s,^\[ra\],&\n$option = $work,"
+    finds fault $option "is no file"
+done
 expect 3 ra 's,^store.*,store = sqlite:/nonexistent/store.sqlite,'
 finds fault store "store"
 expect 1 ra "s,^tls-certificate.*,tls-certificate = $work/past.pem,"

@@ -83,8 +83,11 @@ for key in tls-certificate tls-key anchors store download-dir; do
     says "$work/err" "$key is missing"
 done
 with download-dir "$work/nowhere"
-expect 3 "$program" "$work/other.conf"
-says "$work/err" nowhere
+for check in --check ""; do
+    # shellcheck disable=SC2086
+    expect 3 "$program" $check "$work/other.conf"
+    says "$work/err" nowhere
+done
 
 # What cannot be reached.
 with store "$work/no/such/directory/store.sqlite"
