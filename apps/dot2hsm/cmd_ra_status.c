@@ -141,6 +141,7 @@ static void tell_key(struct ra_status *status, const char *section, const char *
     const char *uri = ra_status_value(status, section, option);
     char shown[400];
     EVP_PKEY *key = NULL;
+    const char *state;
     int code;
 
     if (uri == NULL)
@@ -148,6 +149,8 @@ static void tell_key(struct ra_status *status, const char *section, const char *
     status->heard[0] = '\0';
     code = app_key_open(status->libctx, uri, &key);
     status->seen[code] = true;
+    /* Without the PIN or the HSM nobody knows. */
+    state = code == APP_OK ? "present" : code == APP_REFUSED ? "missing" : "unknown";
     snprintf(shown, sizeof(shown), "%s", uri);
     without_query(shown, uri);
     without_query(status->heard, uri);
@@ -161,7 +164,7 @@ static void tell_key(struct ra_status *status, const char *section, const char *
             json_string(&status->json, "why", status->heard);
         json_end_object(&status->json);
     } else {
-        printf("  %-16s %-13s %-8s ", section, option, code == APP_OK ? "present" : "missing");
+        printf("  %-16s %-13s %-8s ", section, option, state);
         app_print_safe(stdout, shown);
         if (code != APP_OK) {
             printf("\n      ");

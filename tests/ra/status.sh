@@ -85,6 +85,12 @@ sed -i 's/?pin-value=secret-word//' "$config"
 status 1
 holds "[k['present'] for k in s['keys']] == [False, True, True] and 'other' in s['keys'][0]['why']"
 status 0 --no-keys
+table() { "$dot2hsm" ra status --config "$config"; }
+expect 1 table
+grep -q '^  ra  *tls-key  *missing ' "$work/out" || fail "a key that is not there"
+sed -i 's|^pin-source = .*|pin-source = file:/nonexistent|' "$config"
+expect 2 table
+[ "$(grep -c 'key  *unknown ' "$work/out")" = 3 ] || fail "without a PIN nobody knows of a key"
 cp "$work/good.conf" "$config"
 
 echo "- the store away, the server away"
