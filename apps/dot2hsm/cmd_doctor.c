@@ -50,7 +50,7 @@ static void check_clock(struct doctor *doctor)
         doctor_good(doctor, "clock-tai", "TAI is %d s ahead of UTC", kernel.tai);
     if ((kernel.status & STA_UNSYNC) != 0)
         doctor_note(doctor, "clock-unsynchronised", "Run chrony, ntpd or ptp4l.",
-                    "no clock discipline: requests are refused when the clock is minutes off");
+                    "no clock discipline: an RA refuses requests when the clock is seconds off");
 }
 
 static void check_host(struct doctor *doctor)

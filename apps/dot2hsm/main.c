@@ -14,7 +14,7 @@ static int cmd_version(int argc, char **argv)
 
 /* One line a command; each stands in cmd_NAME.c. */
 static const struct command commands[] = {
-    {"ee", "download files from the RA", cmd_ee},
+    {"ee", "what a device does with its RA", cmd_ee},
     {"keys", "list, make and delete keys in tokens", cmd_keys},
     {"config", "write a configuration of the provider that works", cmd_config},
     {"doctor", "tell what is wrong with a set-up, and the mend", cmd_doctor},
@@ -24,7 +24,7 @@ static const struct command commands[] = {
     {"verify", "verify a certificate or a signed message", cmd_verify},
     {"hash", "hash and HashedId8 of a structure", cmd_hash},
     {"lab", "a PKI for tests and demonstrations", cmd_lab},
-    {"ra", "the live store of a registration authority", cmd_ra},
+    {"ra", "the live store of an RA, and how it stands", cmd_ra},
     {"version", "the version of this program", cmd_version},
 };
 

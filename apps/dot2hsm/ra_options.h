@@ -11,7 +11,7 @@
 #include "protocol/ra/ra.h"
 
 #define RA_OPTIONS_HELP                                                                            \
-    "      --store SPEC      sqlite:/PATH or a path\n"                                             \
+    "      --store SPEC      sqlite:/PATH or postgresql:CONNECTION\n"                              \
     "      --config FILE     the configuration of dot2hsm-ra, whose [ra] store it is\n"            \
     "      --help            this text\n"
 

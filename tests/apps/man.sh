@@ -28,6 +28,27 @@ for command in config doctor "keys list" sign verify hash "ee download" "ee sync
     knows dot2hsm.1 $("$dot2hsm" $command --help | grep -oE -- '^ *(-[a-z], )?--[a-z0-9-]+' |
         grep -oE -- '--[a-z0-9-]+')
 done
+# Each command has its lines in the synopsis.
+mandoc -T utf8 docs/man/dot2hsm.1 | sed 's/.\x08//g;s/‐/-/g' >"$work/page"
+sed -n '/^SYNOPSIS/,/^DESCRIPTION/p' "$work/page" >"$work/synopsis"
+commands() { "$dot2hsm" "$@" --help | sed -n '/^Commands:$/,/^$/s/^  \([a-z]*\) .*/\1/p'; }
+for command in $(commands); do
+    for sub in $(commands "$command") ""; do
+        [ -z "$sub" ] && [ -n "$(commands "$command")" ] && continue
+        grep -q "^ *dot2hsm $command${sub:+ $sub}\b" "$work/synopsis" ||
+            fail "dot2hsm $command $sub is not in the synopsis"
+        checks=$((checks + 1))
+    done
+done
+# What the server's log says.
+# shellcheck disable=SC2046
+knows dot2hsm-ra.8 $(sed -n 's/^    {RA_[A-Z_]*, "\(.*\)", .*/\1/p' protocol/ra/reason.c |
+    grep -vx allowed) $(sed -n 's/^        return "\([a-z_]*\)";/\1/p' protocol/ra/http_head.c |
+    grep -vx -e ok -e unknown) $(sed -n 's/.*ra_refuse(conn, "\([a-z_]*\)".*/\1/p' protocol/ra/*.c)
+# shellcheck disable=SC2046
+knows dot2hsm-ra.8 $(grep -oh 'event=[a-z_]*' apps/ra/*.c | sort -u) \
+    $(sed -n -e 's/.*ra_conn_kill(.*, LOG_[A-Z]*, "\([a-z_]*\)".*/\1/p' \
+        -e 's/.*log_closed(.*, LOG_[A-Z]*, "\([a-z_]*\)".*/\1/p' protocol/ra/*.c | sort -u)
 # Keys of the tables that the programs check files with.
 # shellcheck disable=SC2046
 knows dot2hsm.conf.5 $(sed -n 's/^    {"ee", "\(.*\)"},$/\1/p' apps/dot2hsm/command.c)
