@@ -55,23 +55,36 @@ static CK_RV find_again(struct p11_op *op, p11_key *key, CK_OBJECT_HANDLE *handl
                CKR_VENDOR_DEFINED);
 }
 
+/* Opened by the thread that has copy_busy, and closed by a rebuild. */
 static CK_RV copy_session(struct p11_op *op, CK_SESSION_HANDLE *session)
 {
     struct p11_token *token = op->token;
+    CK_SLOT_ID slot;
+    bool open;
     CK_RV rv;
 
-    if (token->copy_open) { /* guarded by copy_busy */
-        *session = token->copy_session;
+    pthread_mutex_lock(&token->lock);
+    open = token->copy_open;
+    *session = token->copy_session;
+    slot = token->slot;
+    pthread_mutex_unlock(&token->lock);
+    if (open)
         return CKR_OK;
-    }
-    rv = P11_CALL(op, C_OpenSession, token->slot, CKF_SERIAL_SESSION, NULL, NULL, session);
-    if (rv == CKR_OK) {
-        pthread_mutex_lock(&token->lock);
+    rv = P11_CALL(op, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, session);
+    if (rv != CKR_OK)
+        return rv;
+    pthread_mutex_lock(&token->lock);
+    open = op->session.generation == token->generation;
+    if (open) {
         token->copy_session = *session;
         token->copy_open = true;
-        pthread_mutex_unlock(&token->lock);
     }
-    return rv;
+    pthread_mutex_unlock(&token->lock);
+    if (open)
+        return CKR_OK;
+    /* A rebuild has closed the others meanwhile, and would not know of this one. */
+    (void)P11_CALL(op, C_CloseSession, *session);
+    return CKR_SESSION_HANDLE_INVALID;
 }
 
 /*

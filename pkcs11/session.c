@@ -168,14 +168,16 @@ static CK_RV open_session(struct p11_op *op)
     CK_FLAGS flags = CKF_SERIAL_SESSION | (op->session.rw ? CKF_RW_SESSION : 0);
     struct p11_token *token = op->token;
     bool single, only;
+    CK_SLOT_ID slot;
     CK_RV rv;
 
     pthread_mutex_lock(&token->lock);
     single = token->single;
+    slot = token->slot;
     pthread_mutex_unlock(&token->lock);
     if (single)
         return p11_login_single(op);
-    rv = P11_CALL(op, C_OpenSession, token->slot, flags, NULL, NULL, &op->session.handle);
+    rv = P11_CALL(op, C_OpenSession, slot, flags, NULL, NULL, &op->session.handle);
     if (rv != CKR_SESSION_COUNT)
         return rv;
     /* The one that holds the login is all that there is: it has to do the work, too. */
