@@ -94,9 +94,11 @@ CK_RV p11_login_single(struct p11_op *op)
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
     struct p11_pin *pin = NULL;
     bool open, logged_in;
+    CK_SLOT_ID slot;
     CK_RV rv;
 
     pthread_mutex_lock(&token->lock);
+    slot = token->slot;
     open = token->login_open;
     session = token->login_session;
     logged_in = token->logged_in;
@@ -110,35 +112,60 @@ CK_RV p11_login_single(struct p11_op *op)
         (void)P11_CALL(op, C_CloseSession, session);
     if (logged_in && (pin = copy_pin(token)) == NULL)
         return CKR_HOST_MEMORY;
-    rv = open_and_login(op, token->slot, flags, pin, &op->session.handle);
+    rv = open_and_login(op, slot, flags, pin, &op->session.handle);
     if (pin_refused(rv))
         lose_login(token, rv);
     p11_pin_free(pin);
     return rv;
 }
 
+/*
+ * One at a time: should the PIN be wrong by now, each thread that signs would try it, and the token
+ * lock itself. CKR_OK if it is this thread's turn, else why it is not.
+ */
+static CK_RV claim_login_for_key(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+    bool late = false;
+    CK_RV rv = CKR_OK;
+
+    pthread_mutex_lock(&token->lock);
+    while (token->key_login_busy && !token->login_lost && !late)
+        late = pthread_cond_timedwait(&token->cond, &token->lock, &op->deadline) == ETIMEDOUT;
+    if (token->login_lost) {
+        op->call = "C_Login";
+        rv = CKR_PIN_INCORRECT;
+    } else if (token->key_login_busy) {
+        op->status = P11_E_DEADLINE;
+        op->detail = "another thread is logging in for a signature";
+        rv = CKR_VENDOR_DEFINED;
+    } else {
+        token->key_login_busy = true;
+    }
+    pthread_mutex_unlock(&token->lock);
+    return rv;
+}
+
 CK_RV p11_login_for_key(struct p11_op *op)
 {
     struct p11_token *token = op->token;
-    struct p11_pin *pin;
-    bool lost;
-    CK_RV rv;
+    struct p11_pin *pin = NULL;
+    CK_RV rv = claim_login_for_key(op);
 
-    pthread_mutex_lock(&token->lock);
-    lost = token->login_lost;
-    pthread_mutex_unlock(&token->lock);
-    if (lost) {
-        op->call = "C_Login";
-        return CKR_PIN_INCORRECT;
-    }
+    if (rv != CKR_OK)
+        return rv;
     pin = copy_pin(token);
-    if (pin == NULL)
-        return CKR_HOST_MEMORY;
-    rv = P11_CALL(op, C_Login, op->session.handle, CKU_CONTEXT_SPECIFIC,
-                  (CK_UTF8CHAR_PTR)(pin->size != 0 ? pin->octets : NULL), (CK_ULONG)pin->size);
+    rv = pin == NULL ? CKR_HOST_MEMORY
+                     : P11_CALL(op, C_Login, op->session.handle, CKU_CONTEXT_SPECIFIC,
+                                (CK_UTF8CHAR_PTR)(pin->size != 0 ? pin->octets : NULL),
+                                (CK_ULONG)pin->size);
     p11_pin_free(pin);
     if (pin_refused(rv) && !has_path(token))
         lose_login(token, rv);
+    pthread_mutex_lock(&token->lock);
+    token->key_login_busy = false;
+    pthread_cond_broadcast(&token->cond);
+    pthread_mutex_unlock(&token->lock);
     return rv;
 }
 

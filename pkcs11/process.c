@@ -75,7 +75,7 @@ static void after_fork_in_child(void)
     for (struct p11_module *m = p11_modules; m != NULL; m = m->next) {
         for (struct p11_token *t = m->tokens; t != NULL; t = t->next) {
             t->busy = t->rebuilding = false;
-            t->copy_busy = false;
+            t->copy_busy = t->key_login_busy = false;
             t->copy_users[0] = t->copy_users[1] = 0;
             p11_cond_init(&t->cond);
             pthread_mutex_unlock(&t->lock);

@@ -2,7 +2,11 @@
  * PINs that are wrong, locked or not set; a device where the PIN is typed in; keys that want a
  * login for each signature. Each test has a token of its own.
  */
+#include <pthread.h>
+
 #include "tests/pkcs11/fault.h"
+
+static atomic_int wrong_logins, refusals;
 
 static void no_source(struct p11_config *config)
 {
@@ -189,6 +193,50 @@ static void test_always_authenticate(void **state)
     p11_ctx_free(ctx);
 }
 
+static CK_RV slow_wrong_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *pin,
+                                unsigned long n)
+{
+    (void)session;
+    (void)user;
+    (void)pin;
+    (void)n;
+    atomic_fetch_add(&wrong_logins, 1);
+    fault_sleep(50);
+    return CKR_PIN_INCORRECT;
+}
+
+static void *refused_at_once(void *key)
+{
+    atomic_fetch_add(&refusals, lab_sign(key) == P11_E_PIN);
+    return NULL;
+}
+
+/* The same for a server of many threads: the first of three tries must not be the last as well. */
+static void test_always_authenticate_at_once(void **state)
+{
+    p11_ctx *ctx = fault_ctx(NULL);
+    CK_C_Login login = remote_cryptoki()->C_Login;
+    pthread_t threads[8];
+    p11_key *key = NULL;
+
+    (void)state;
+    p11_key_free(lab_key(ctx, "at-once", P11_CURVE_P256, P11_USAGE_SIGN));
+    atomic_store(&fault_state->always, 1);
+    assert_int_equal(p11_key_open_uri(ctx, "pkcs11:token=lab;object=at-once", NULL, NULL, &key),
+                     P11_OK);
+    remote_cryptoki()->C_Login = slow_wrong_C_Login;
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, refused_at_once, key), 0);
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    remote_cryptoki()->C_Login = login;
+    assert_int_equal(atomic_load(&refusals), 8);
+    assert_int_equal(atomic_load(&wrong_logins), 1);
+    p11_key_free(key);
+    atomic_store(&fault_state->always, 0);
+    p11_ctx_free(ctx);
+}
+
 /* The PIN is typed in on the device: none is read, none is sent, nobody is asked. */
 static void test_path(void **state)
 {
@@ -236,9 +284,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_always_authenticate),
     };
     const struct CMUnitTest path[] = {cmocka_unit_test(test_path)};
+    const struct CMUnitTest at_once[] = {cmocka_unit_test(test_always_authenticate_at_once)};
 
     fault_open(tokens);
     if (argc == 2 && strcmp(argv[1], "path") == 0)
         return cmocka_run_group_tests_name("fault path", path, NULL, lab_teardown);
+    if (argc == 2 && strcmp(argv[1], "at_once") == 0)
+        return cmocka_run_group_tests_name("fault at once", at_once, NULL, lab_teardown);
     return cmocka_run_group_tests_name("fault pin", tests, NULL, lab_teardown);
 }
