@@ -48,7 +48,7 @@ static CK_RV search_once(struct p11_op *op, const CK_ATTRIBUTE *want, size_t cou
             rv = CKR_GENERAL_ERROR;
         if (rv == CKR_OK)
             used += got;
-    } while (rv == CKR_OK && got == 32); /* fewer than there is room for are the last */
+    } while (rv == CKR_OK && got != 0); /* a module may give fewer than there is room for */
     if (rv == CKR_OK)
         rv = P11_CALL(op, C_FindObjectsFinal, op->session.handle);
     if (rv != CKR_OK) {
@@ -127,10 +127,10 @@ CK_RV p11_remove_pair(struct p11_op *op, const struct p11_uri *uri)
         CK_OBJECT_CLASS class_ = classes[i];
         CK_ATTRIBUTE want[5];
         size_t count = p11_uri_template(uri, &class_, want);
-        CK_ULONG removed = AT_A_TIME;
+        CK_ULONG removed = 1;
 
         want[count++] = (CK_ATTRIBUTE){CKA_TOKEN, &yes, sizeof(yes)};
-        while (rv == CKR_OK && removed == AT_A_TIME)
+        while (rv == CKR_OK && removed != 0 && !p11_op_expired(op))
             rv = remove_some(op, want, count, &removed);
     }
     return rv;
@@ -140,6 +140,7 @@ CK_RV p11_attribute(struct p11_op *op, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYP
                     struct p11_buffer *value)
 {
     CK_ATTRIBUTE attribute = {type, NULL, 0};
+    CK_ULONG room;
     CK_RV rv = P11_CALL(op, C_GetAttributeValue, op->session.handle, object, &attribute, 1);
 
     value->octets = NULL;
@@ -152,12 +153,15 @@ CK_RV p11_attribute(struct p11_op *op, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYP
         return CKR_GENERAL_ERROR;
     if (attribute.ulValueLen == 0)
         return CKR_OK;
-    attribute.pValue = OPENSSL_zalloc(attribute.ulValueLen);
+    room = attribute.ulValueLen;
+    attribute.pValue = OPENSSL_zalloc(room);
     if (attribute.pValue == NULL)
         return CKR_HOST_MEMORY;
     rv = P11_CALL(op, C_GetAttributeValue, op->session.handle, object, &attribute, 1);
     if (rv == CKR_OK && attribute.ulValueLen == (CK_ULONG)-1)
         rv = CKR_ATTRIBUTE_TYPE_INVALID;
+    if (rv == CKR_OK && attribute.ulValueLen > room)
+        rv = CKR_GENERAL_ERROR; /* more than there is */
     if (rv != CKR_OK) {
         OPENSSL_free(attribute.pValue);
         return rv;

@@ -14,6 +14,8 @@ struct generate {
     const struct p11_curve_info *curve;
     unsigned usage;
     uint8_t id[P11_MADE_ID_SIZE];
+    bool lost;  /* the answer of a try: what is unfinished under the name now is ours */
+    bool named; /* id is that of the last pair made */
 };
 
 CK_ATTRIBUTE p11_flag(CK_ATTRIBUTE_TYPE type, const CK_BBOOL *value)
@@ -151,10 +153,53 @@ static CK_RV name_by_point(struct p11_op *op, struct generate *generate,
     }
     if (generate->uri->values[P11_URI_ID].octets == NULL) {
         p11_made_id(point, 1 + 2 * generate->curve->size, generate->id);
+        generate->named = true;
         /* The private one last: while it has none, the pair can be told to be unfinished. */
         rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, public_key, &id, 1);
         if (rv == CKR_OK)
             rv = P11_CALL(op, C_SetAttributeValue, op->session.handle, private_key, &id, 1);
+    }
+    return rv;
+}
+
+/* One of ours, whose pair was not finished: somebody else's of that label has another id by now. */
+static CK_RV remove_if_unfinished(struct p11_op *op, const struct generate *generate,
+                                  CK_OBJECT_HANDLE object)
+{
+    struct p11_buffer id;
+    CK_RV rv = p11_attribute(op, object, CKA_ID, &id);
+    bool ours = rv == CKR_ATTRIBUTE_TYPE_INVALID || id.size == 0 ||
+                (generate->named && id.size == sizeof(generate->id) &&
+                 memcmp(id.octets, generate->id, id.size) == 0);
+
+    OPENSSL_free(id.octets);
+    if (rv == CKR_OK || rv == CKR_ATTRIBUTE_TYPE_INVALID)
+        rv = ours ? P11_CALL(op, C_DestroyObject, op->session.handle, object) : CKR_OK;
+    return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_OK : rv;
+}
+
+/*
+ * The pair may have been made, and the answer been lost with the HSM: then it is in the way of the
+ * next try, and nobody knows of it.
+ */
+static CK_RV remove_lost(struct p11_op *op, void *arg)
+{
+    static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
+    const struct generate *generate = arg;
+    CK_RV rv = CKR_OK;
+
+    if (generate->uri->values[P11_URI_ID].octets != NULL)
+        return p11_remove_pair(op, generate->uri);
+    for (size_t i = 0; rv == CKR_OK && i < 2; i++) {
+        CK_OBJECT_CLASS class_ = classes[i];
+        CK_ATTRIBUTE want[3];
+        CK_OBJECT_HANDLE *handles = NULL;
+        size_t found = 0;
+
+        rv = p11_search(op, want, p11_uri_template(generate->uri, &class_, want), &handles, &found);
+        for (size_t k = 0; rv == CKR_OK && k < found; k++)
+            rv = remove_if_unfinished(op, generate, handles[k]);
+        OPENSSL_free(handles);
     }
     return rv;
 }
@@ -165,15 +210,20 @@ static CK_RV generate_pair(struct p11_op *op, void *arg)
     CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE private_key = CK_INVALID_HANDLE;
     const char *call;
-    CK_RV rv = p11_refuse_existing(op, generate->uri);
+    CK_RV rv = generate->lost ? remove_lost(op, generate) : CKR_OK;
 
     if (rv == CKR_OK)
-        rv = make_pair(op, generate, &public_key, &private_key);
+        rv = p11_refuse_existing(op, generate->uri);
+    if (rv != CKR_OK)
+        return rv;
+    rv = make_pair(op, generate, &public_key, &private_key);
+    generate->lost = generate->lost || p11_ckr_recoverable(rv);
     if (rv != CKR_OK)
         return rv;
     rv = p11_check_private(op, generate->usage, private_key);
     if (rv == CKR_OK)
         rv = name_by_point(op, generate, public_key, private_key);
+    generate->lost = generate->lost || p11_ckr_recoverable(rv);
     if (rv != CKR_OK) {
         /* Half a key is no key. */
         call = op->call;
@@ -189,11 +239,16 @@ static CK_RV take_back(struct p11_op *op, void *arg)
     return p11_remove_pair(op, arg);
 }
 
-void p11_take_back(struct p11_op *op, const struct p11_uri *named)
+static void tidy_up(struct p11_op *op, p11_work_fn *work, void *arg)
 {
     ERR_set_mark();
-    (void)p11_run(op, P11_SESSION_RW, take_back, (void *)(uintptr_t)named);
+    (void)p11_run(op, P11_SESSION_RW, work, arg);
     ERR_pop_to_mark();
+}
+
+void p11_take_back(struct p11_op *op, const struct p11_uri *named)
+{
+    tidy_up(op, take_back, (void *)(uintptr_t)named);
 }
 
 enum p11_status p11_open_made(struct p11_op *op, const struct p11_uri *named, p11_key **key)
@@ -249,8 +304,11 @@ enum p11_status p11_key_generate(p11_ctx *ctx, const char *text, const struct p1
     generate.uri = uri;
     generate.usage = how->usage;
     status = p11_run(&op, P11_SESSION_RW, generate_pair, &generate);
-    if (status != P11_OK)
+    if (status != P11_OK) {
+        if (generate.lost)
+            tidy_up(&op, remove_lost, &generate);
         goto out;
+    }
     named = *uri;
     if (uri->values[P11_URI_ID].octets == NULL)
         named.values[P11_URI_ID] =

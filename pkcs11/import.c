@@ -259,8 +259,11 @@ enum p11_status p11_key_import(p11_ctx *ctx, const char *text, const struct p11_
             (struct p11_uri_value){(const char *)import.id, sizeof(import.id)};
     }
     status = p11_run(&op, P11_SESSION_RW, import_pair, &import);
-    if (status != P11_OK)
+    if (status != P11_OK) {
+        if (import.begun) /* a half may be there whose answer was lost with the HSM */
+            p11_take_back(&op, &import.named);
         goto out;
+    }
     status = p11_open_made(&op, &import.named, key);
     if (status == P11_OK)
         status = prove(&op, &import, *key);

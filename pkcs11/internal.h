@@ -249,10 +249,15 @@ void p11_stuck_check(struct p11_op *op);
 
 void p11_call_begin(struct p11_op *op, const char *name);
 CK_RV p11_call_end(struct p11_op *op, CK_RV rv);
-/* Calls a Cryptoki function, noting its name for errors and its time for the trace. */
+/*
+ * Calls a Cryptoki function, noting its name for errors and its time for the trace. A list with a
+ * hole where a function should answer CKR_FUNCTION_NOT_SUPPORTED is not the standard's, but occurs.
+ */
 #define P11_CALL(op, function, ...)                                                                \
     (p11_call_begin((op), #function),                                                              \
-     p11_call_end((op), (op)->module->functions->function(__VA_ARGS__)))
+     p11_call_end((op), (op)->module->functions->function != NULL                                  \
+                            ? (op)->module->functions->function(__VA_ARGS__)                       \
+                            : CKR_FUNCTION_NOT_SUPPORTED))
 
 /* ---- slot.c */
 struct p11_slot {
@@ -289,6 +294,7 @@ struct p11_token {
     bool login_open, logged_in, copy_open, copy_busy;
     unsigned long copies; /* begun so far: a search that saw one half made is done again */
     bool login_lost;      /* the PIN that was right is refused now; what needs the login fails */
+    bool key_login_busy;  /* a login for one signature is under way */
     CK_SESSION_HANDLE login_session; /* holds the login, used for nothing else */
     unsigned copy_users[2];          /* operations on copies, by the generation's lowest bit */
     CK_SESSION_HANDLE copy_session;  /* holds the copies of keys, used for nothing else */
@@ -309,8 +315,12 @@ CK_RV p11_slot_holds(struct p11_op *op, CK_SLOT_ID slot, const struct p11_token 
 /* Finds the slot in which a known token is now. */
 enum p11_status p11_token_locate(struct p11_op *op, CK_SLOT_ID *slot);
 bool p11_token_logged_in(struct p11_token *token);
-/* Inside the module: is the mechanism among those of the slot's token? */
-bool p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_TYPE type);
+/*
+ * Inside the module: is the mechanism among those of the slot's token? CKR_OK, or the answer of a
+ * module that cannot say so now.
+ */
+CK_RV p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_TYPE type,
+                      bool *offers);
 
 /* ---- login.c */
 /*

@@ -111,14 +111,16 @@ static enum p11_status start(struct p11_op *op, bool forked)
 {
     struct p11_module *module = op->module;
     enum p11_status status = load(op);
-    CK_INFO info;
+    CK_INFO info = {0};
+    bool initialized;
     CK_RV rv;
 
     if (status != P11_OK)
         return status;
     p11_shield_begin(op);
     rv = initialize(op);
-    if (rv == CKR_OK) {
+    initialized = rv == CKR_OK;
+    if (initialized) {
         module->owner = true;
         module->inherited = false;
     } else if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
@@ -130,6 +132,13 @@ static enum p11_status start(struct p11_op *op, bool forked)
     }
     if (rv == CKR_OK)
         rv = P11_CALL(op, C_GetInfo, &info);
+    if (rv != CKR_OK && initialized) {
+        const char *call = op->call;
+
+        /* Or the next try would find it initialised, and take it for somebody else's. */
+        (void)P11_CALL(op, C_Finalize, NULL);
+        op->call = call;
+    }
     p11_shield_end(op);
     if (rv != CKR_OK) {
         module->start_rv = rv;

@@ -177,6 +177,7 @@ static unsigned class_bit(const struct values *values)
     }
 }
 
+/* One that is elsewhere (CKA_URL) has no value, and must not hide the key beside it. */
 static CK_RV take_certificate(struct p11_op *op, CK_OBJECT_HANDLE handle, struct p11_object *object)
 {
     struct p11_buffer der;
@@ -184,7 +185,7 @@ static CK_RV take_certificate(struct p11_op *op, CK_OBJECT_HANDLE handle, struct
 
     object->certificate = der.octets;
     object->certificate_size = der.size;
-    return rv;
+    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE ? CKR_OK : rv;
 }
 
 CK_RV p11_entry_read(struct p11_op *op, CK_OBJECT_HANDLE handle, unsigned classes,

@@ -120,7 +120,7 @@ struct p11_object {
     enum p11_curve curve;       /* of a key */
     const uint8_t *point;       /* uncompressed 04 || x || y, of a key; NULL if not known */
     size_t point_size;          /* 65 or 97 */
-    const uint8_t *certificate; /* DER, of a certificate */
+    const uint8_t *certificate; /* DER, of a certificate; NULL if the token has it not (CKA_URL) */
     size_t certificate_size;
     const char *label; /* UTF-8; "" if none */
     const uint8_t *id;

@@ -93,7 +93,7 @@ out:
 static CK_RV list_by_cryptoki(struct p11_op *op, struct listing *listing)
 {
     CK_SLOT_ID *ids = NULL;
-    CK_ULONG count = 0;
+    CK_ULONG count = 0, room;
     CK_RV rv;
 
     do {
@@ -104,11 +104,14 @@ static CK_RV list_by_cryptoki(struct p11_op *op, struct listing *listing)
             return rv;
         if (count > MOST_SLOTS)
             return CKR_GENERAL_ERROR;
+        room = count;
         ids = OPENSSL_zalloc((count + 1) * sizeof(*ids));
         if (ids == NULL)
             return CKR_HOST_MEMORY;
         rv = P11_CALL(op, C_GetSlotList, CK_FALSE, ids, &count);
-    } while (rv == CKR_BUFFER_TOO_SMALL); /* one was plugged in meanwhile */
+    } while (rv == CKR_BUFFER_TOO_SMALL && !p11_op_expired(op)); /* one was plugged in meanwhile */
+    if (rv == CKR_OK && count > room)
+        rv = CKR_GENERAL_ERROR; /* more than there are */
     if (rv == CKR_OK && !make_room(listing, count))
         rv = CKR_HOST_MEMORY;
     listing->total = count;
@@ -167,7 +170,8 @@ static bool list_again(struct p11_op *op, struct listing *listing)
 
     if (module->listing_generation != atomic_load(&module->generation) ||
         P11_CALL(op, C_GetSlotList, CK_TRUE, ids, &count) != CKR_OK ||
-        count != module->listing_count || count == 0 || !make_room(listing, count))
+        count != module->listing_count || count == 0 || count > MOST_CACHED ||
+        !make_room(listing, count))
         return false;
     same = true;
     for (CK_ULONG i = 0; i < count && same; i++)

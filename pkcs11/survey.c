@@ -48,9 +48,9 @@ static bool take(struct p11_op *op, const struct p11_slot *slot, struct entry *e
     info->pin_locked = (flags & CKF_USER_PIN_LOCKED) != 0;
     info->pin_final_try = (flags & CKF_USER_PIN_FINAL_TRY) != 0;
     info->pin_count_low = (flags & CKF_USER_PIN_COUNT_LOW) != 0;
-    info->ecdsa = p11_slot_offers(op, slot, CKM_ECDSA);
-    info->ecdh = p11_slot_offers(op, slot, CKM_ECDH1_DERIVE);
-    info->generate = p11_slot_offers(op, slot, CKM_EC_KEY_PAIR_GEN);
+    (void)p11_slot_offers(op, slot, CKM_ECDSA, &info->ecdsa);
+    (void)p11_slot_offers(op, slot, CKM_ECDH1_DERIVE, &info->ecdh);
+    (void)p11_slot_offers(op, slot, CKM_EC_KEY_PAIR_GEN, &info->generate);
     info->uri = p11_uri_format(&slot->token_info, NULL);
     return info->uri != NULL;
 }

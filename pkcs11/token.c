@@ -9,26 +9,40 @@
 
 #include "pkcs11/internal.h"
 
+/* Without its padding: blanks, with some modules NULs, which libp11 has turned into blanks. */
+static size_t field_size(const CK_UTF8CHAR *field, size_t size)
+{
+    size = strnlen((const char *)field, size);
+    while (size > 0 && field[size - 1] == ' ')
+        size--;
+    return size;
+}
+
+static bool same_field(const CK_UTF8CHAR *a, const CK_UTF8CHAR *b, size_t size)
+{
+    size_t used = field_size(a, size);
+
+    return used == field_size(b, size) && memcmp(a, b, used) == 0;
+}
+
 static bool same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
 {
-    return memcmp(a->label, b->label, sizeof(a->label)) == 0 &&
-           memcmp(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) == 0 &&
-           memcmp(a->manufacturerID, b->manufacturerID, sizeof(a->manufacturerID)) == 0 &&
-           memcmp(a->model, b->model, sizeof(a->model)) == 0;
+    return same_field(a->label, b->label, sizeof(a->label)) &&
+           same_field(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) &&
+           same_field(a->manufacturerID, b->manufacturerID, sizeof(a->manufacturerID)) &&
+           same_field(a->model, b->model, sizeof(a->model));
 }
 
 static struct p11_token *token_new(struct p11_module *module, const struct p11_slot *slot)
 {
     struct p11_token *token = OPENSSL_zalloc(sizeof(*token));
-    size_t size = sizeof(slot->token_info.label);
+    const CK_UTF8CHAR *label = slot->token_info.label;
 
     if (token == NULL)
         return NULL;
     token->module = module;
     token->info = slot->token_info;
-    while (size > 0 && slot->token_info.label[size - 1] == ' ')
-        size--;
-    memcpy(token->label, slot->token_info.label, size);
+    memcpy(token->label, label, field_size(label, sizeof(slot->token_info.label)));
     pthread_mutex_init(&token->lock, NULL);
     p11_cond_init(&token->cond);
     token->generation = 1;
@@ -78,27 +92,35 @@ static void token_configure(struct p11_op *op, struct p11_token *token)
  * The list first: SoftHSM2 gives information even on mechanisms that its configuration has taken
  * off it, and tpm2-pkcs11 writes to stderr when it is asked for one that it does not have.
  */
-bool p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_TYPE type)
+CK_RV p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANISM_TYPE type,
+                      bool *offers)
 {
     CK_MECHANISM_INFO info;
     CK_MECHANISM_TYPE list[1024];
-    CK_ULONG count = sizeof(list) / sizeof(list[0]);
+    const CK_ULONG room = sizeof(list) / sizeof(list[0]);
+    CK_ULONG count = room;
+    CK_RV rv = P11_CALL(op, C_GetMechanismList, slot->id, list, &count);
 
-    if (P11_CALL(op, C_GetMechanismList, slot->id, list, &count) == CKR_OK) {
+    *offers = false;
+    if (p11_ckr_recoverable(rv))
+        return rv;
+    if (rv == CKR_OK && count <= room) {
         CK_ULONG i = 0;
 
         while (i < count && list[i] != type)
             i++;
         if (i == count)
-            return false;
+            return CKR_OK;
     }
-    return P11_CALL(op, C_GetMechanismInfo, slot->id, type, &info) == CKR_OK;
+    rv = P11_CALL(op, C_GetMechanismInfo, slot->id, type, &info);
+    *offers = rv == CKR_OK;
+    return p11_ckr_recoverable(rv) ? rv : CKR_OK;
 }
 
 /*
  * The first sight of a token: its slot, and what it can do. A kept listing may be wrong about the
  * slot, and the token in it now must not get the other's PIN: then *moved is set, and nothing is
- * known.
+ * known. Nor is it when the HSM is just then out of order: what is known is known for good.
  */
 static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
                                   const struct p11_slot *slot, bool *moved)
@@ -106,6 +128,7 @@ static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
     bool ecdsa = false, ecdh = false, generate = false, there;
     unsigned long module_generation;
     enum p11_status status;
+    CK_RV rv = CKR_OK;
 
     token_configure(op, token);
     pthread_mutex_lock(&token->lock);
@@ -118,12 +141,15 @@ static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
         return status;
     module_generation = atomic_load(&op->module->generation);
     there = !op->listing_kept || p11_slot_holds(op, slot->id, token) == CKR_OK;
-    if (there) {
-        ecdsa = p11_slot_offers(op, slot, CKM_ECDSA);
-        ecdh = p11_slot_offers(op, slot, CKM_ECDH1_DERIVE);
-        generate = p11_slot_offers(op, slot, CKM_EC_KEY_PAIR_GEN);
-    }
+    if (there)
+        rv = p11_slot_offers(op, slot, CKM_ECDSA, &ecdsa);
+    if (there && rv == CKR_OK)
+        rv = p11_slot_offers(op, slot, CKM_ECDH1_DERIVE, &ecdh);
+    if (there && rv == CKR_OK)
+        rv = p11_slot_offers(op, slot, CKM_EC_KEY_PAIR_GEN, &generate);
     p11_leave(op);
+    if (rv != CKR_OK)
+        return p11_fail_ckr(op, rv);
     *moved = *moved || !there;
     pthread_mutex_lock(&token->lock);
     if (there && token->module_generation == 0) {

@@ -155,6 +155,11 @@ static int deliver_certificate(const struct p11_object *object, OSSL_CALLBACK *c
         OSSL_PARAM_construct_end(),
     };
 
+    if (object->certificate == NULL) {
+        PROV_RAISE(PROV_R_NOT_FOUND, "the token does not have the certificate itself: %s",
+                   object->uri);
+        return 0;
+    }
     return callback(params, arg);
 }
 
