@@ -230,7 +230,11 @@ int device_leftovers_delete(struct device *device, const char *uri);
 int device_token_key_make(struct device *device, const char *uri, unsigned usage);
 
 /* ---- ee_install.c ---- */
-/* The zip file of the request under way: opened, verified, installed. */
+/*
+ * The zip file of the request under way: opened, verified, installed. Where the certificate begins
+ * later than now and the installed one is still good, that one stays, and the request with it: its
+ * download_time is when to look again.
+ */
 int device_install(struct device *device, const char *zip, const char *hash);
 
 /* ---- ee_files.c ---- */

@@ -103,16 +103,46 @@ static int put_in_place(struct device *device, const dot2_cert *cert, const char
     return code == APP_OK ? device_clean(device) : code;
 }
 
+/*
+ * Until when does the certificate that is installed stay, because the new one begins later than
+ * now? 0: there is none that is good now.
+ */
+static uint32_t stays_until(struct device *device, const dot2_cert *fresh)
+{
+    const char *installed = device->state.certificate;
+    char path[DEVICE_PATH];
+    dot2_cert *cert = NULL;
+    uint32_t now = 0, until = 0;
+
+    if (installed[0] == '\0' || device_now(device, &now) != APP_OK ||
+        dot2_cert_start(fresh) <= now ||
+        device_read_cert(device, device_path(device, installed, path), &cert) != APP_OK)
+        return 0;
+    if (dot2_cert_start(cert) <= now && now < dot2_cert_end(cert) &&
+        !device_revoked(device, cert, NULL, 0))
+        until = dot2_cert_end(cert) < dot2_cert_start(fresh) ? dot2_cert_end(cert)
+                                                             : dot2_cert_start(fresh);
+    dot2_cert_free(cert);
+    return until;
+}
+
 static int install(struct device *device, struct scms_cert_response *response, EVP_PKEY *verify,
                    char *key_uri)
 {
     struct dot2_chain chain = {.key = NULL};
     char path[DEVICE_PATH], name[64];
     EVP_PKEY *made = NULL;
+    uint32_t until;
     int code = check_cert(device, response->cert, &chain);
 
     if (code != APP_OK)
         return code;
+    until = stays_until(device, response->cert);
+    if (until != 0) { /* the file is fetched again then */
+        dot2_chain_clear(&chain);
+        device->state.requests[DEVICE_APPLICATION].download_time = until;
+        return device_state_save(device);
+    }
     snprintf(name, sizeof(name), "application-%s.pem",
              device->state.requests[DEVICE_APPLICATION].id);
     device_path(device, name, path);

@@ -171,11 +171,11 @@ static int application_step(struct device *device, int64_t *due)
         return code;
     if (device_now(device, &now) != APP_OK)
         return APP_REFUSED;
-    if (now < request->download_time) {
+    if (now >= request->download_time)
+        code = collect(device);
+    if (code == APP_OK && request->id[0] != '\0')
         *due = dot2_time32_to_unix(request->download_time);
-        return APP_OK;
-    }
-    return collect(device);
+    return code;
 }
 
 /*

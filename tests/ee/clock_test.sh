@@ -197,6 +197,35 @@ left=$(($(date -d "$ends" +%s) - $(date +%s)))
 calm
 expect 0 ee sync
 
+echo "- a new certificate that begins later does not put out the one that is valid"
+sed 's/^\[ee\]/[ee]\nrenew-before = 8000/' "$conf" >"$work/renew.conf"
+echo "icy road" >"$work/message"
+signs() { expect 0 ee sign --psid 0x82 -o "$work/signed" "$work/message"; }
+before=$(sed -n 's/^certificate //p' "$state/state")
+at server 1000
+at device 1000
+conf=$work/renew.conf expect 0 ee sync
+cas
+# Both clocks were ahead when it was asked for.
+at server 0
+at device 0
+made=$(sed -n 's/^made //p' "$state/state")
+sed -i "s/^download-time .*/download-time $((made - 1010))/" "$state/state"
+expect 0 ee sync
+says "next: the download at"
+[ "$(sed -n 's/^certificate //p' "$state/state")" = "$before" ] || fail "it was replaced"
+expect 0 ee status
+says "download "
+signs
+expect 0 ee sync
+at server 1010
+at device 1010
+expect 0 ee sync
+[ "$(sed -n 's/^certificate //p' "$state/state")" != "$before" ] || fail "it was not replaced"
+signs
+at server 0
+at device 0
+
 echo "- batches of pseudonym certificates"
 conf=$work/obe.conf state=$work/state
 {
