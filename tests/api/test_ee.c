@@ -318,6 +318,28 @@ static void requests_certificates(void **state)
     dot2hsm_ee_free(ee);
 }
 
+/* The RA's own acknowledgement of this body, but as one of a request of another kind. */
+static void refuses_another_kind(const struct scene *s, const uint8_t *body, size_t body_size,
+                                 const struct dot2hsm_ack *good)
+{
+    const struct posting *posting = s->posting;
+    struct scms_ack forged = {.kind = SCMS_PROVISION_ID, .download_time = good->download_time};
+    struct dot2hsm_ack ack = {.size = sizeof(ack)};
+    uint8_t *answer = NULL;
+    size_t size = 0;
+
+    memcpy(forged.request_hash, good->request_hash, sizeof(forged.request_hash));
+    snprintf(forged.url, sizeof(forged.url), "%s", good->url);
+    assert_int_equal(scms_ack_build(posting->lab->crypto, posting->newest.key, posting->newest.cert,
+                                    &forged, &answer, &size, NULL),
+                     DOT2_OK);
+    assert_int_equal(
+        dot2hsm_ee_application_ack(s->ee, s->trust, body, body_size, answer, size, &ack, s->error),
+        DOT2HSM_E_RESPONSE);
+    assert_says(s, "not of this request");
+    OPENSSL_free(answer);
+}
+
 /* Body and acknowledgement by hand; and what is not the acknowledgement of that body. */
 static void requests_by_other_transports(void **state)
 {
@@ -335,6 +357,7 @@ static void requests_by_other_transports(void **state)
     OK(dot2hsm_ee_post(s->ee, "/provision-application-certificate", body, body_size, &answer, &size,
                        s->error));
     OK(dot2hsm_ee_application_ack(s->ee, s->trust, body, body_size, answer, size, &ack, s->error));
+    refuses_another_kind(s, body, body_size, &ack);
     assert_int_equal(dot2hsm_ee_application_ack(s->ee, s->trust, other, other_size, answer, size,
                                                 &ack, s->error),
                      DOT2HSM_E_RESPONSE);

@@ -225,6 +225,9 @@ static void the_purpose_of_enrollment(void **state)
     pki_expect(pki.trust, cert, &pki_any, DOT2_OK);
     dot2_cert_free(cert);
     dot2_cert_free(ca);
+    /* One that is an anchor is nobody's subject. */
+    assert_int_equal(dot2_trust_add_anchor(pki.trust, pki.rse), DOT2_OK);
+    pki_expect(pki.trust, pki.rse, &pki_enrollment, DOT2_E_PERMISSION);
     pki_close(&pki);
 }
 

@@ -135,4 +135,14 @@ served
 rm -rf "$new/rse/state"
 expect 1 "$dot2hsm" ee sync --config "$new/rse.conf"
 says "5067"
+
+echo "- an RA's certificate for another host is refused, though it leads to an anchor"
+"$dot2hsm" lab init --host ra.example "$work/other" >/dev/null
+cp "$work/other/trust/root.oer" "$work/anchors/other.oer"
+cp "$work/other/trust/ica.oer" "$work/between/other-ica.oer"
+setting "$old/ra.conf" certificate "$work/other/trust/ra.oer"
+setting "$old/ra.conf" sign-key "file:$work/other/ra/sign.key"
+setting "$old/ra.conf" decrypt-key "file:$work/other/ra/encryption.key"
+ra_again
+refused 1 'the RA'"'"'s certificate is for "ra.example"'
 echo "ok"
