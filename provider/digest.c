@@ -18,13 +18,19 @@ static const uint8_t ecdsa_sha256[] = ECDSA_SHA2(0x02);
 static const uint8_t ecdsa_sha384[] = ECDSA_SHA2(0x03);
 static const uint8_t ecdsa_sha512[] = ECDSA_SHA2(0x04);
 
+#define SHA2(bits, arc)                                                                            \
+    {                                                                                              \
+        {"SHA" #bits, "SHA2-" #bits, "SHA-" #bits, "2.16.840.1.101.3.4.2." #arc}, bits / 8, true,  \
+            ecdsa_sha##bits, sizeof(ecdsa_sha##bits)                                               \
+    }
+
 /* SHA-1 is for old certificates, which somebody may have to verify with us. */
 static const struct prov_digest digests[PROV_DIGESTS] = {
-    {{"SHA1", "SHA-1", "SHA1"}, 20, false, ecdsa_sha1, sizeof(ecdsa_sha1)},
-    {{"SHA224", "SHA2-224", "SHA-224"}, 28, true, ecdsa_sha224, sizeof(ecdsa_sha224)},
-    {{"SHA256", "SHA2-256", "SHA-256"}, 32, true, ecdsa_sha256, sizeof(ecdsa_sha256)},
-    {{"SHA384", "SHA2-384", "SHA-384"}, 48, true, ecdsa_sha384, sizeof(ecdsa_sha384)},
-    {{"SHA512", "SHA2-512", "SHA-512"}, 64, true, ecdsa_sha512, sizeof(ecdsa_sha512)},
+    {{"SHA1", "SHA-1", "SHA1", "1.3.14.3.2.26"}, 20, false, ecdsa_sha1, sizeof(ecdsa_sha1)},
+    SHA2(224, 4),
+    SHA2(256, 1),
+    SHA2(384, 2),
+    SHA2(512, 3),
 };
 
 const struct prov_digest *prov_digest_find(const char *name)

@@ -94,7 +94,7 @@ size_t prov_curve_index(const struct prov_curve *curve);
 #define PROV_DIGESTS 5
 
 struct prov_digest {
-    const char *names[3];        /* OpenSSL's first, then the other ways to write it */
+    const char *names[4];        /* OpenSSL's first, then the other ways to write it */
     size_t size;                 /* octets, at most PROV_MAX_DIGEST */
     bool signs;                  /* else it is for verification only */
     const uint8_t *algorithm_id; /* DER AlgorithmIdentifier of ECDSA with it */

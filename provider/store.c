@@ -1,12 +1,15 @@
 /* store.c: STORE "pkcs11": what a URI names, as keys and certificates. */
+#include <limits.h>
 #include <string.h>
 
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/store.h>
+#include <openssl/x509.h>
 
 #include "provider/object.h"
 #include "provider/provider.h"
@@ -26,6 +29,9 @@ struct store {
     bool as_public;       /* a public key is wanted and there are private keys only */
     p11_objects *objects; /* NULL before the search, and after one that failed */
     size_t next;
+    /* OSSL_STORE_find(): only certificates of this subject, or issuer and serial number */
+    X509_NAME *subject, *issuer;
+    BIGNUM *serial;
 };
 
 static void *store_open(void *vctx, const char *uri)
@@ -54,6 +60,9 @@ static int store_close(void *vstore)
     if (store == NULL)
         return 1;
     p11_objects_free(store->objects);
+    X509_NAME_free(store->subject);
+    X509_NAME_free(store->issuer);
+    BN_free(store->serial);
     OPENSSL_clear_free(store->uri, strlen(store->uri)); /* it may hold a PIN */
     OPENSSL_free(store);
     return 1;
@@ -63,11 +72,56 @@ static const OSSL_PARAM *store_settable_ctx_params(void *vctx)
 {
     static const OSSL_PARAM settable[] = {
         OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
+        OSSL_PARAM_octet_string(OSSL_STORE_PARAM_SUBJECT, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_STORE_PARAM_ISSUER, NULL, 0),
+        OSSL_PARAM_BN(OSSL_STORE_PARAM_SERIAL, NULL, 0),
         OSSL_PARAM_END,
     };
 
     (void)vctx;
     return settable;
+}
+
+static int set_name(const OSSL_PARAM params[], const char *name, X509_NAME **to)
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, name);
+    const unsigned char *at = p != NULL ? p->data : NULL;
+    X509_NAME *read = NULL;
+
+    if (p == NULL)
+        return 1;
+    if (p->data_type == OSSL_PARAM_OCTET_STRING && p->data_size <= LONG_MAX)
+        read = d2i_X509_NAME(NULL, &at, (long)p->data_size);
+    if (read == NULL) {
+        PROV_RAISE(PROV_R_PARAMETER, "%s is a name in DER", name);
+        return 0;
+    }
+    X509_NAME_free(*to);
+    *to = read;
+    return 1;
+}
+
+/* libcrypto does not ask whether a search is offered: one that is passed by would find too much. */
+static int set_criterion(struct store *store, const OSSL_PARAM params[])
+{
+    static const char *const others[] = {OSSL_STORE_PARAM_ALIAS, OSSL_STORE_PARAM_FINGERPRINT};
+    const OSSL_PARAM *p = NULL;
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (OSSL_PARAM_locate_const(params, others[i]) != NULL) {
+            PROV_RAISE(PROV_R_PARAMETER, "no search by %s; object= and id= of the URI name one",
+                       others[i]);
+            return 0;
+        }
+    }
+    if (!set_name(params, OSSL_STORE_PARAM_SUBJECT, &store->subject) ||
+        !set_name(params, OSSL_STORE_PARAM_ISSUER, &store->issuer))
+        return 0;
+    p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_SERIAL);
+    if (p == NULL || OSSL_PARAM_get_BN(p, &store->serial))
+        return 1;
+    PROV_RAISE(PROV_R_PARAMETER, OSSL_STORE_PARAM_SERIAL " is a number");
+    return 0;
 }
 
 static int store_set_ctx_params(void *vstore, const OSSL_PARAM params[])
@@ -82,13 +136,59 @@ static int store_set_ctx_params(void *vstore, const OSSL_PARAM params[])
         PROV_RAISE(PROV_R_PARAMETER, OSSL_STORE_PARAM_EXPECT " is an integer");
         return 0;
     }
-    return 1;
+    return set_criterion(store, params);
 }
 
 /* ---- search ---- */
 
+static bool has_criterion(const struct store *store)
+{
+    return store->subject != NULL || store->issuer != NULL || store->serial != NULL;
+}
+
+static bool has_serial(const X509 *x509, const BIGNUM *serial)
+{
+    BIGNUM *own = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x509), NULL);
+    bool same = own != NULL && BN_cmp(own, serial) == 0;
+
+    BN_free(own);
+    return same;
+}
+
+/* Whether it is a certificate, and one of those that are searched for. */
+static bool meets_criterion(const struct store *store, const struct p11_object *object)
+{
+    const unsigned char *at = object->certificate;
+    X509 *x509 = NULL;
+    bool meets = false;
+
+    if (object->certificate == NULL)
+        return false;
+    ERR_set_mark(); /* what cannot be read is not what is searched for */
+    x509 = X509_new_ex(store->provider->libctx, PROV_DELEGATE_PROPERTIES);
+    if (x509 != NULL && d2i_X509(&x509, &at, (long)object->certificate_size) != NULL)
+        meets = (store->subject == NULL ||
+                 X509_NAME_cmp(X509_get_subject_name(x509), store->subject) == 0) &&
+                (store->issuer == NULL ||
+                 X509_NAME_cmp(X509_get_issuer_name(x509), store->issuer) == 0) &&
+                (store->serial == NULL || has_serial(x509, store->serial));
+    X509_free(x509);
+    ERR_pop_to_mark();
+    return meets;
+}
+
+/* To the next object that is searched for. */
+static void move_on(struct store *store)
+{
+    while (has_criterion(store) && store->next < p11_objects_count(store->objects) &&
+           !meets_criterion(store, p11_objects_get(store->objects, store->next)))
+        store->next++;
+}
+
 static unsigned expected_classes(const struct store *store)
 {
+    if (has_criterion(store)) /* libcrypto's store of trusted certificates stops at a key */
+        return store->expect == 0 || store->expect == OSSL_STORE_INFO_CERT ? P11_CERTIFICATE : 0;
     switch (store->expect) {
     case 0:
         return P11_ANY;
@@ -131,6 +231,10 @@ static bool search(struct store *store, struct prov_prompt *prompt)
         if (!find(store, P11_PRIVATE, prompt))
             return false;
         store->as_public = true;
+    }
+    if (has_criterion(store)) { /* that there is none is an answer, not an error */
+        move_on(store);
+        return true;
     }
     if (store->objects == NULL || p11_objects_count(store->objects) == 0) {
         PROV_RAISE(PROV_R_NOT_FOUND, "nothing of the kind that is asked for stands behind the URI");
@@ -175,8 +279,9 @@ static int store_load(void *vstore, OSSL_CALLBACK *object_callback, void *object
     if (!store->searched && !search(store, &prompt))
         return 0;
     if (store_eof(store))
-        return 0;
+        return has_criterion(store); /* nothing is there, and that is no error */
     index = store->next++; /* an object that cannot be delivered does not hide the next one */
+    move_on(store);
     object = p11_objects_get(store->objects, index);
     if (object->class_ == P11_CERTIFICATE)
         return deliver_certificate(object, object_callback, object_arg);

@@ -118,6 +118,25 @@ printf '0: Pkey\n1: Public key\n2: Certificate\nTotal found: 3\n' | cmp - "$lab/
     die "private before public before certificate: $(cat "$lab/out")"
 ours x509 -in "$(uri P-256)" -noout -subject | grep -Eq "CN ?= ?P-256"
 
+step "a store of trusted certificates in the token, with its keys, and what storeutl searches for"
+ours verify -CAstore "pkcs11:token=lab" "$lab/P-256.crt" >"$lab/out" 2>&1 || die "$(cat "$lab/out")"
+refused "self-signed certificate" ours verify -CAstore "pkcs11:token=lab" "$lab/P-384.crt"
+# finds COUNT OPTION...: only certificates are searched for by a subject, or issuer and number.
+finds() {
+    count=$1
+    shift
+    ours storeutl -noout "$@" "pkcs11:token=lab" >"$lab/out"
+    grep -q "Total found: $count" "$lab/out" && ! grep -q key "$lab/out" ||
+        die "storeutl $*: $(cat "$lab/out")"
+}
+serial=$(plain x509 -in "$lab/P-256.crt" -noout -serial)
+finds 1 -subject /CN=P-256
+finds 0 -subject /CN=P-384
+finds 1 -issuer /CN=P-256 -serial "0x${serial#*=}"
+finds 0 -issuer /CN=P-256 -serial 7
+finds 0 -issuer /CN=P-384 -serial "0x${serial#*=}"
+refused "support" ours storeutl -noout -alias P-256 "pkcs11:token=lab"
+
 step "each path attribute of RFC 7512, as it is and as it is not"
 # What the tools of others tell about the token's slot and about the module.
 softhsm2-util --show-slots >"$lab/slots"

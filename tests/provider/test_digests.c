@@ -4,7 +4,8 @@
 /* Plain ECDSA goes with any of SHA-2, whatever the curve; verified by libcrypto alone. */
 static void plain_ecdsa_goes_with_every_sha2(void **state)
 {
-    static const char *const names[] = {"SHA224", "SHA2-256", "sha384", "SHA-512"};
+    static const char *const names[] = {"SHA224", "SHA2-256", "sha384", "SHA-512",
+                                        "2.16.840.1.101.3.4.2.2"};
     struct fixture *fixture = *state;
 
     for (size_t i = 0; i < CURVE_COUNT; i++) {

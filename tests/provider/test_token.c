@@ -363,6 +363,37 @@ static void public_keys_and_listings(void **state)
     OSSL_STORE_close(store);
 }
 
+/* libcrypto does not ask whether a search is offered: one passed by would find what it should not.
+ */
+static void searches_are_made_or_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    static const unsigned char fingerprint[32] = {1};
+    X509_NAME *name = X509_NAME_new();
+    OSSL_STORE_SEARCH *searches[] = {
+        OSSL_STORE_SEARCH_by_alias(curve_names[0]),
+        OSSL_STORE_SEARCH_by_key_fingerprint(EVP_sha256(), fingerprint, sizeof(fingerprint)),
+        OSSL_STORE_SEARCH_by_name(name)};
+
+    for (size_t i = 0; i < 3; i++) {
+        OSSL_STORE_CTX *store = OSSL_STORE_open_ex("pkcs11:token=" LAB_TOKEN, fixture->world.libctx,
+                                                   NULL, NULL, NULL, NULL, NULL, NULL);
+
+        assert_non_null(store);
+        assert_int_equal(OSSL_STORE_find(store, searches[i]), i == 2);
+        assert_true(i == 2 || error_says("no search by"));
+        if (i == 2) { /* no certificate has it, and a key has no subject */
+            assert_null(OSSL_STORE_load(store));
+            assert_int_equal(OSSL_STORE_eof(store), 1);
+            assert_int_equal(OSSL_STORE_error(store), 0);
+            assert_int_equal(ERR_peek_error(), 0);
+        }
+        OSSL_STORE_close(store);
+        OSSL_STORE_SEARCH_free(searches[i]);
+    }
+    X509_NAME_free(name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +405,7 @@ int main(void)
         cmocka_unit_test(token_keys_agree),
         cmocka_unit_test(uris_that_name_no_key_or_several_are_errors),
         cmocka_unit_test(public_keys_and_listings),
+        cmocka_unit_test(searches_are_made_or_refused),
     };
 
     return cmocka_run_group_tests_name("provider/token", tests, set_up, tear_down);
