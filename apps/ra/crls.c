@@ -130,6 +130,25 @@ static bool rolled_back(const dot2_trust *trust, const dot2_trust *before)
     return false;
 }
 
+/*
+ * Nobody signs a CompositeCrl as a whole: one without a list that is in force looks as good as any.
+ * What was revoked stays so until a newer list of its series says otherwise.
+ */
+static int keep(dot2_trust *trust, const dot2_trust *before)
+{
+    size_t kept = 0;
+
+    if (dot2_trust_keep_crls(trust, before, &kept) != DOT2_OK) {
+        app_error("crl-files: out of memory");
+        return APP_REFUSED;
+    }
+    if (kept > 0)
+        ra_app_say(LOG_WARNING,
+                   "event=crl_kept lists=%zu detail=\"in force, and no longer in the files\"",
+                   kept);
+    return APP_OK;
+}
+
 int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *config,
                      dot2_trust *trust, const dot2_trust *before)
 {
@@ -148,7 +167,9 @@ int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *confi
         if (!read_file(crls->files[i].path, crls->ballots, trust, &again))
             return APP_USAGE;
     }
-    return before != NULL && rolled_back(trust, before) ? APP_USAGE : APP_OK;
+    if (before == NULL)
+        return APP_OK;
+    return rolled_back(trust, before) ? APP_USAGE : keep(trust, before);
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)

@@ -101,7 +101,8 @@ struct ra_app_crls {
 };
 /*
  * Puts the lists of crl_files, if there are any, into the trust. An enum app_exit: each file has
- * to be good, and no list older than one of before (may be NULL), the trust that is to be replaced.
+ * to be good, and no list older than one of before (may be NULL), the trust that is to be replaced;
+ * lists of before that the files no longer have stay in force.
  */
 int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *config,
                      dot2_trust *trust, const dot2_trust *before);

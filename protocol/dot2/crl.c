@@ -220,6 +220,11 @@ enum dot2_status dot2_trust_add_composite_crl(dot2_trust *trust, const uint8_t *
     return status;
 }
 
+enum dot2_status dot2_trust_keep_crls(dot2_trust *trust, const dot2_trust *from, size_t *kept)
+{
+    return dot2_revocations_keep(dot2_trust_revocations(trust), dot2_trust_revocations(from), kept);
+}
+
 size_t dot2_trust_crls(const dot2_trust *trust, struct dot2_crl_info *infos, size_t capacity)
 {
     return dot2_revocations_list(dot2_trust_revocations(trust), infos, capacity);

@@ -68,6 +68,12 @@ enum dot2_status dot2_composite_crl_parse(const uint8_t *octets, size_t size,
                                           struct dot2_error *error);
 void dot2_composite_crl_clear(struct dot2_composite_crl *composite);
 
+/*
+ * For a trust that is to replace another: the lists in force there hold here too, as far as no list
+ * here has replaced them. *kept is their number. DOT2_E_MEMORY.
+ */
+enum dot2_status dot2_trust_keep_crls(dot2_trust *trust, const dot2_trust *from, size_t *kept);
+
 /* The lists in force, and those not evaluated; returns their number, fills in at most capacity. */
 size_t dot2_trust_crls(const dot2_trust *trust, struct dot2_crl_info *infos, size_t capacity);
 

@@ -63,12 +63,17 @@ static int compare(const void *a, const void *b)
     return memcmp(((const struct revoked *)a)->id, ((const struct revoked *)b)->id, 10);
 }
 
+static const struct dot2_crl_info *any_info(const struct series *series)
+{
+    return &series->info[series->present[0] ? 0 : 1];
+}
+
 static struct series *series_of(dot2_revocations *revocations, const struct dot2_crl_info *info)
 {
     struct series *series = revocations->series;
 
     for (; series != NULL; series = series->next) {
-        const struct dot2_crl_info *known = &series->info[series->present[0] ? 0 : 1];
+        const struct dot2_crl_info *known = any_info(series);
 
         if (series->evaluated == info->evaluated && known->series == info->series &&
             memcmp(known->craca_id, info->craca_id, 8) == 0)
@@ -83,6 +88,22 @@ static struct series *series_of(dot2_revocations *revocations, const struct dot2
     return series;
 }
 
+/* Sorted, each id once; returns how many. Of the same id, the one that was said last outlives. */
+static size_t order_entries(struct revoked *entries, size_t count)
+{
+    size_t kept = 0;
+
+    if (count > 0)
+        qsort(entries, count, sizeof(*entries), compare);
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || compare(&entries[kept - 1], &entries[i]) != 0)
+            entries[kept++] = entries[i];
+        else if (entries[i].issued > entries[kept - 1].issued)
+            entries[kept - 1].issued = entries[i].issued;
+    }
+    return kept;
+}
+
 /*
  * A full list replaces all that was said up to its issueDate; a delta adds to what is there,
  * because it has what was revoked since the list before it (clause 7.3.1).
@@ -92,7 +113,7 @@ static bool replace_entries(struct series *series, const struct dot2_crl_info *i
 {
     struct revoked *entries =
         OPENSSL_malloc((series->count + info->entries + 1) * sizeof(*entries));
-    size_t count = 0, kept = 0;
+    size_t count = 0;
 
     if (entries == NULL)
         return false;
@@ -103,19 +124,21 @@ static bool replace_entries(struct series *series, const struct dot2_crl_info *i
         memcpy(entries[count].id, ids[i], 10);
         entries[count++].issued = info->issue_date;
     }
-    if (count > 0)
-        qsort(entries, count, sizeof(*entries), compare);
-    /* Of the same id, the one that was said last outlives the other. */
-    for (size_t i = 0; i < count; i++) {
-        if (kept == 0 || compare(&entries[kept - 1], &entries[i]) != 0)
-            entries[kept++] = entries[i];
-        else if (entries[i].issued > entries[kept - 1].issued)
-            entries[kept - 1].issued = entries[i].issued;
-    }
     OPENSSL_free(series->entries);
     series->entries = entries;
-    series->count = kept;
+    series->count = order_entries(entries, count);
     return true;
+}
+
+/* A new series without a list is found by nobody, and its place is used again. */
+static void forget_empty(dot2_revocations *revocations)
+{
+    struct series *series = revocations->series;
+
+    if (series->present[0] || series->present[1])
+        return;
+    revocations->series = series->next;
+    OPENSSL_free(series);
 }
 
 enum dot2_status dot2_revocations_put(dot2_revocations *revocations, struct dot2_crl_info *info,
@@ -136,11 +159,7 @@ enum dot2_status dot2_revocations_put(dot2_revocations *revocations, struct dot2
     if (!info->current)
         goto out;
     if (!replace_entries(series, info, ids)) {
-        /* A new series without a list is found by nobody, and its place is used again. */
-        if (!series->present[0] && !series->present[1]) {
-            revocations->series = series->next;
-            OPENSSL_free(series);
-        }
+        forget_empty(revocations);
         status = DOT2_E_MEMORY;
         goto out;
     }
@@ -150,6 +169,82 @@ enum dot2_status dot2_revocations_put(dot2_revocations *revocations, struct dot2
         series->present[1] = false;
 out:
     pthread_rwlock_unlock(&revocations->lock);
+    return status;
+}
+
+/* The one whose full list was issued last; NULL: neither has one. */
+static const struct series *newest_full(const struct series *one, const struct series *other)
+{
+    if (!one->present[0] || !other->present[0])
+        return one->present[0] ? one : other->present[0] ? other : NULL;
+    return one->info[0].issue_date >= other->info[0].issue_date ? one : other;
+}
+
+/* Entries of a series that a full list has not overtaken. */
+static size_t take_entries(struct revoked *entries, const struct series *from,
+                           const struct series *full)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < from->count; i++)
+        if (full == NULL || from == full || from->entries[i].issued > full->info[0].issue_date)
+            entries[count++] = from->entries[i];
+    return count;
+}
+
+/* As if the lists of `from` had been put into `series`, too. *kept counts those that came so. */
+static bool keep_series(struct series *series, const struct series *from, size_t *kept)
+{
+    const struct series *full = newest_full(series, from), *delta = series;
+    struct revoked *entries = OPENSSL_malloc((series->count + from->count + 1) * sizeof(*entries));
+    size_t count;
+
+    if (entries == NULL)
+        return false;
+    count = take_entries(entries, series, full);
+    count += take_entries(entries + count, from, full);
+    OPENSSL_free(series->entries);
+    series->entries = entries;
+    series->count = order_entries(entries, count);
+    if (from->present[1] &&
+        (!series->present[1] || series->info[1].issue_date < from->info[1].issue_date))
+        delta = from;
+    if (delta == from) {
+        series->info[1] = from->info[1];
+        series->present[1] = true;
+    }
+    if (full == from) {
+        series->info[0] = from->info[0];
+        series->present[0] = true;
+        ++*kept;
+    }
+    if (series->present[0] && series->present[1] &&
+        series->info[1].issue_date <= series->info[0].issue_date)
+        series->present[1] = false;
+    *kept += delta == from && series->present[1];
+    return true;
+}
+
+enum dot2_status dot2_revocations_keep(dot2_revocations *revocations, dot2_revocations *from,
+                                       size_t *kept)
+{
+    enum dot2_status status = DOT2_OK;
+
+    *kept = 0;
+    pthread_rwlock_rdlock(&from->lock);
+    pthread_rwlock_wrlock(&revocations->lock);
+    for (const struct series *s = from->series; s != NULL && status == DOT2_OK; s = s->next) {
+        struct series *series = series_of(revocations, any_info(s));
+
+        if (series == NULL) {
+            status = DOT2_E_MEMORY;
+        } else if (!keep_series(series, s, kept)) {
+            forget_empty(revocations);
+            status = DOT2_E_MEMORY;
+        }
+    }
+    pthread_rwlock_unlock(&revocations->lock);
+    pthread_rwlock_unlock(&from->lock);
     return status;
 }
 

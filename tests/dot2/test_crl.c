@@ -172,6 +172,65 @@ static void newer_and_older(void **state)
     world_close(&w);
 }
 
+/* What a trust that replaces another takes over from it, by what it has itself. */
+static void kept_from_another_trust(void **state)
+{
+    static const struct {
+        int full, delta; /* issued so many seconds after the one before; 0: none. Revokes `other` */
+        size_t kept;
+        bool device, implicit, other; /* revoked then */
+    } cases[] = {
+        {0, 0, 2, true, true, false},     {100, 0, 1, false, true, true},
+        {300, 0, 0, false, false, true},  {-100, 0, 2, true, true, false},
+        {0, -50, 2, true, true, false},   {0, 50, 2, true, true, true},
+        {100, 300, 0, false, true, true}, {300, 400, 0, false, false, true},
+        {-100, 250, 1, true, true, true},
+    };
+    const struct fixture *f = *state;
+    struct list old_full, old_delta;
+    dot2_trust *before;
+    struct world w;
+
+    world_open(f, &w);
+    old_full = full(&w);
+    old_full.revoked[0] = w.device;
+    old_delta = old_full;
+    old_delta.kind = TypeSpecificCrlContents_PR_deltaHashCrl;
+    old_delta.issued += 200;
+    old_delta.revoked[0] = w.implicit;
+    assert_int_equal(add(&w, &old_full, NULL), DOT2_OK);
+    assert_int_equal(add(&w, &old_delta, NULL), DOT2_OK);
+    before = w.pki.trust;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct list list = old_full;
+        size_t kept = 0;
+
+        assert_int_equal(dot2_trust_new(f->crypto, NULL, &w.pki.trust), DOT2_OK);
+        assert_int_equal(dot2_trust_add_anchor(w.pki.trust, w.pki.root), DOT2_OK);
+        assert_int_equal(dot2_trust_add(w.pki.trust, w.pki.ica), DOT2_OK);
+        assert_int_equal(dot2_trust_add(w.pki.trust, w.pki.eca), DOT2_OK);
+        assert_int_equal(dot2_trust_add(w.pki.trust, w.ca), DOT2_OK);
+        assert_int_equal(dot2_trust_add(w.pki.trust, w.craca), DOT2_OK);
+        list.revoked[0] = w.other;
+        list.issued = old_full.issued + (uint32_t)cases[i].full;
+        if (cases[i].full != 0)
+            assert_int_equal(add(&w, &list, NULL), DOT2_OK);
+        list.kind = TypeSpecificCrlContents_PR_deltaHashCrl;
+        list.issued = old_full.issued + (uint32_t)cases[i].delta;
+        if (cases[i].delta != 0)
+            assert_int_equal(add(&w, &list, NULL), DOT2_OK);
+        assert_int_equal(dot2_trust_keep_crls(w.pki.trust, before, &kept), DOT2_OK);
+        if (kept != cases[i].kept || (verify(&w, w.device) != DOT2_OK) != cases[i].device ||
+            (verify(&w, w.implicit) != DOT2_OK) != cases[i].implicit ||
+            (verify(&w, w.other) != DOT2_OK) != cases[i].other)
+            fail_msg("case %zu: %zu kept, %d %d %d", i, kept, verify(&w, w.device),
+                     verify(&w, w.implicit), verify(&w, w.other));
+        dot2_trust_free(w.pki.trust);
+    }
+    w.pki.trust = before;
+    world_close(&w);
+}
+
 /* The CRACA may have another sign for it; who does so can be revoked too. */
 static void signed_for_the_craca(void **state)
 {
@@ -356,6 +415,7 @@ int main(void)
         cmocka_unit_test(not_walked_around),
         cmocka_unit_test(another_series),
         cmocka_unit_test(newer_and_older),
+        cmocka_unit_test(kept_from_another_trust),
         cmocka_unit_test(signed_for_the_craca),
         cmocka_unit_test(not_the_signers_to_say),
         cmocka_unit_test(not_a_list),
