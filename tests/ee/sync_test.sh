@@ -106,6 +106,49 @@ grep -q certificate "$work/hook" || fail "the hook did not run"
 expect 0 ee sign --psid 0x82 -o "$work/signed.oer" "$work/message"
 expect 0 "$dot2hsm" verify --root "$lab/trust/root.oer" --cert "$lab/trust" "$work/signed.oer"
 
+echo "- zip files that are not the one that was asked for"
+cp "$state"/application-*.oer "$work/before.oer"
+expect 0 "$dot2hsm" ee sync --config "$work/renew.conf"
+zip=$lab/ra/download/$(sed -n 's/^acked //p' "$state/state" | tr a-f A-F).zip
+for _ in $(seq 200); do
+    [ ! -e "$zip" ] || break
+    sleep 0.05
+done
+cp "$zip" "$work/good.zip"
+sed -i "s/^download-time .*/download-time $(sed -n 's/^made //p' "$state/state")/" "$state/state"
+cat >"$work/forge.py" <<'END'
+import sys, zipfile
+how, source, target = sys.argv[1:]
+name, octets = [(i.filename, zipfile.ZipFile(source).read(i)) for i in zipfile.ZipFile(source).infolist()][0]
+with zipfile.ZipFile(target, "w") as z:
+    for n, o in {
+        "two": [(name, octets), ("README", b"x")],
+        "twice": [(name, octets), (name.lower(), octets)],
+        "other": [("0" * 16, octets)],
+        "extension": [(name + ".oer", octets)],
+        "directory": [("certs/" + name, octets)],
+        "up": [("../" + name, octets)],
+        "large": [(name, bytes(70000))],
+        "none": [],
+        "altered": [(name, octets[:-1] + bytes([octets[-1] ^ 1]))],
+        "good": [(name.lower(), octets)],
+    }[how]:
+        z.writestr(n, o)
+END
+for case in "two|or too many" "twice|or too many" "other|not the one entry" "extension|not the one entry" \
+    "directory|not the one entry" "up|not the one entry" "large|too large" "none|no entries" \
+    "altered|certificate response"; do
+    python3 -W ignore "$work/forge.py" "${case%|*}" "$work/good.zip" "$zip"
+    sed -i '/^failure /d' "$state/state"
+    expect 1 "$dot2hsm" ee sync --config "$work/renew.conf"
+    says "${case#*|}"
+    cmp -s "$state"/application-*.oer "$work/before.oer" || fail "${case%|*}: another certificate"
+done
+sed -i '/^failure /d' "$state/state"
+python3 "$work/forge.py" good "$work/good.zip" "$zip"
+expect 0 "$dot2hsm" ee sync --config "$work/renew.conf"
+! cmp -s "$state"/application-*.oer "$work/before.oer" || fail "not renewed"
+
 echo "- a hook that fails runs again"
 rm -f "$state/policy.oer"
 sed 's#^hook.*#hook = false#' "$conf" >"$work/hook.conf"

@@ -19,7 +19,10 @@ echo "- the name of the accepted body stays, whichever others have to go"
 expect 0 ee sync
 accepted=$(sed -n 's/^acked //p' "$state/state")
 unacked "hash 0000000000000002" "refused 0000000000000003" "hash 0000000000000004"
+begun=$(date +%s%N)
 expect 1 ee sync
+# Two looks and a request, all of them refused, and at least two seconds from one to the next.
+[ $(($(date +%s%N) - begun)) -ge 4000000000 ] || fail "the RA is asked again too soon"
 says "raDuplicateRequestReceived"
 [[ "$(names)" =~ ^"$accepted 0000000000000002 0000000000000004 "[0-9a-f]{16}$ ]] || fail "$(names)"
 [ "$(grep -c '^refused ' "$state/state")" = 1 ] || fail "$(cat "$state/state")"

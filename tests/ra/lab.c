@@ -120,7 +120,8 @@ struct lab_cert lab_issue(struct lab *lab, const struct lab_cert *issuer,
     body = body_new(lab, variant->start, variant->minutes == 0 ? 60 : variant->minutes);
     if (!variant->no_request)
         body->certRequestPermissions =
-            permissions(lab, variant->psid == 0 ? 0x80 : variant->psid, 0, 0, 0x80);
+            permissions(lab, variant->psid == 0 ? 0x80 : variant->psid, 0, 0,
+                        variant->ee_type == 0 ? 0x80 : variant->ee_type);
     if (variant->application)
         body->appPermissions = application(lab);
     return issue(lab, body, issuer, variant->implicit);

@@ -47,6 +47,7 @@ struct lab_variant {
     bool application;   /* has appPermissions */
     bool no_request;    /* has no certRequestPermissions (with application) */
     unsigned long psid; /* that it may ask for; 0 = 0x80, which the ECA may give */
+    uint8_t ee_type;    /* of what it may ask for: 0x80 app, 0x40 enrol; 0 = app */
 };
 
 struct lab *lab_new(void);

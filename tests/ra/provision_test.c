@@ -333,6 +333,24 @@ static void permission(void **state)
     posting_stop(posting);
 }
 
+/* 1609.2 6.4.28: without app the permissions may end in no certificate of an application. */
+static void permission_of_another_kind(void **state)
+{
+    struct posting *posting = *state;
+
+    for (uint8_t both = 0; both < 2; both++) {
+        const struct lab_variant variant = {.ee_type = both ? 0xC0 : 0x40};
+        struct lab_cert device = lab_issue(posting->lab, &posting->lab->eca, &variant);
+        struct octets body = posting_body(posting, &device, NULL);
+
+        if (both)
+            accepts(posting, APP_PATH, body, SCMS_PROVISION_APP, APP_URL);
+        else
+            refuses(posting, APP_PATH, body, SCMS_RA_WRONG_PARAMETERS, "permission");
+        lab_cert_clear(&device);
+    }
+}
+
 /* ---- once ---- */
 
 static void replay(void **state)
@@ -454,6 +472,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(off_curve, posting_setup, posting_teardown),
         cmocka_unit_test_setup_teardown(start_time, posting_setup, posting_teardown),
         cmocka_unit_test(permission),
+        cmocka_unit_test_setup_teardown(permission_of_another_kind, posting_setup,
+                                        posting_teardown),
         cmocka_unit_test_setup_teardown(replay, posting_setup, posting_teardown),
         cmocka_unit_test_setup_teardown(too_many, posting_setup, posting_teardown),
         cmocka_unit_test_setup_teardown(keys, posting_setup, posting_teardown),
