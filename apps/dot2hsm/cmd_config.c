@@ -20,6 +20,7 @@ struct wanted {
     size_t count;
     bool own;
     const char *include, *out;
+    char paths[3][4096]; /* of them, those that were relative */
 };
 
 static int config_help(void)
@@ -57,6 +58,42 @@ static bool take_setting(struct wanted *wanted, char *text)
     }
     wanted->settings[wanted->count++] = (struct setting){.name = text, .value = equals + 1};
     return true;
+}
+
+/*
+ * Programs that read the file run in other directories: a path that is relative to this one is made
+ * absolute, in `to`.
+ */
+static bool make_absolute(const char **value, const char *scheme, char to[4096])
+{
+    char here[2048];
+    size_t skipped = strncmp(*value, scheme, strlen(scheme)) == 0 ? strlen(scheme) : 0;
+    const char *path = *value + skipped;
+    int size = -1;
+
+    if (path[0] == '/' || path[0] == '\0')
+        return true;
+    if (getcwd(here, sizeof(here)) != NULL)
+        size = snprintf(to, 4096, "%.*s%s/%s", (int)skipped, *value, here, path);
+    if (size < 0 || size >= 4096) {
+        app_error("%s: the path is too long", path);
+        return false;
+    }
+    *value = to;
+    return true;
+}
+
+static bool make_paths_absolute(struct wanted *wanted)
+{
+    struct app_provider *provider = &wanted->provider;
+    const char *pin = provider->pin_source;
+    const bool pin_file = pin != NULL && (strncmp(pin, "file:", 5) == 0 || pin[0] == '.' ||
+                                          strpbrk(pin, ":|") == NULL);
+
+    return (strchr(provider->module, '/') == NULL /* where libraries are looked for */ ||
+            make_absolute(&provider->module, "", wanted->paths[0])) &&
+           (wanted->include == NULL || make_absolute(&wanted->include, "", wanted->paths[1])) &&
+           (!pin_file || make_absolute(&provider->pin_source, "file:", wanted->paths[2]));
 }
 
 static bool put_options(BIO *bio, const struct wanted *wanted)
@@ -213,5 +250,5 @@ int cmd_config(int argc, char **argv)
                                                    : "--include is for the format openssl");
         return command_usage();
     }
-    return write_config(&wanted);
+    return make_paths_absolute(&wanted) ? write_config(&wanted) : APP_USAGE;
 }

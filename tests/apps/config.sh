@@ -63,6 +63,21 @@ expect 0 "$dot2hsm" config --module "$module" --token pkcs11:token=rse \
 expect 0 "$dot2hsm" keys list --config odd.conf
 says out "enrollment"
 
+# Programs run in other directories: what is named relative to this one is found from there.
+mkdir -p elsewhere
+ln -sf "$module" module.so
+for pin in file:rse.pin ./rse.pin rse.pin; do
+    expect 0 "$dot2hsm" config --module ./module.so --token pkcs11:token=rse --pin-source "$pin" \
+        --include system.cnf --out moved.cnf
+    says moved.cnf ".include = $work/system.cnf"
+    (cd elsewhere && expect 0 "$dot2hsm" doctor --openssl ../moved.cnf --login) ||
+        fail "from elsewhere, with $pin"
+    checks=$((checks + 1))
+done
+refused_too_long=$(printf 'a%.0s' {1..4096})
+expect 2 "$dot2hsm" config "${good[@]}" --include "$refused_too_long"
+says err "too long"
+
 # What cannot work is not written.
 refused() {
     expect 2 "$dot2hsm" config "$@" --out none.cnf
@@ -76,6 +91,7 @@ refused "${good[@]}" --option key-copy
 refused "${good[@]}" --format own --include system.cnf
 refused "${good[@]}" --format yaml
 refused "${good[@]}" operand
+refused --module "$module" --pin-source file:
 refused --module "$module" --token 'pkcs11:tokn=rse'
 refused --module "$module" --pin-source 'carrier pigeon:7'
 refused --module "$module" --token 'pkcs11:object=enrollment'
