@@ -207,7 +207,7 @@ struct prov_prompt {
 };
 p11_pin_fn prov_token_prompt;
 
-/* Does the private half in the token belong to the public half? Signs once to find out. */
+/* Does the private half in the token belong to the public half? Uses it once to find out. */
 int prov_token_check_pair(struct prov_key *key);
 
 /* Watches for the end of libcrypto, after which no call may go into a module. */

@@ -64,6 +64,8 @@ static int set_up(void **state)
         snprintf(label, sizeof(label), "known%zu", i);
         lab_put_key(label, d, q);
     }
+    from_hex(published[0].q, q, 65);
+    lab_put_key("mixed", d, q); /* not the private key's point */
     world_open(&fixture.world, "default", "dot2hsm");
     for (size_t i = 0; i < PUBLISHED; i++) {
         from_hex(published[i].d, d, 32);
@@ -472,6 +474,27 @@ static void without_the_provider_there_is_none(void **state)
     world_close(&plain);
 }
 
+/* A key that may derive only is checked by an agreement; what is checked is that it is a pair. */
+static void pairs_that_may_derive_only_are_checked(void **state)
+{
+    struct fixture *fixture = *state;
+    EVP_PKEY *mixed = lab_load(fixture->world.libctx, lab_uri("mixed"), OSSL_STORE_INFO_PKEY);
+
+    assert_non_null(mixed);
+    for (size_t i = 0; i <= PUBLISHED; i++) {
+        EVP_PKEY *key = i < PUBLISHED ? fixture->token[i] : mixed;
+        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(fixture->world.libctx, key, NULL);
+
+        assert_non_null(ctx);
+        assert_int_equal(EVP_PKEY_check(ctx), i < PUBLISHED);
+        assert_int_equal(EVP_PKEY_pairwise_check(ctx), i < PUBLISHED);
+        assert_true(i < PUBLISHED || error_says("do not belong together"));
+        EVP_PKEY_CTX_free(ctx);
+    }
+    assert_int_equal(ERR_peek_error(), 0);
+    EVP_PKEY_free(mixed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +506,7 @@ int main(void)
         cmocka_unit_test(wraps_keys_of_16_octets_into_buffers_that_hold_them),
         cmocka_unit_test(other_curves_and_keys_without_the_right_half_are_refused),
         cmocka_unit_test(a_duplicate_has_key_and_p1),
+        cmocka_unit_test(pairs_that_may_derive_only_are_checked),
         cmocka_unit_test(without_the_provider_there_is_none),
     };
 
