@@ -173,6 +173,25 @@ void ra_gate_pump(struct ra_conn *conn)
     }
 }
 
+/*
+ * Takes what has come, which stands at the end of the input: before it there may be the head that
+ * evhttp has not looked at yet, as when a whole request and more come in one read.
+ */
+static bool take_new(struct ra_conn *conn, struct evbuffer *input, size_t added)
+{
+    size_t before = evbuffer_get_length(input) - added;
+    bool ok;
+
+    if (before == 0)
+        return evbuffer_add_buffer(conn->held, input) == 0;
+    conn->passing = true;
+    ok = evbuffer_remove_buffer(input, conn->cleared, before) == (int)before &&
+         evbuffer_add_buffer(conn->held, input) == 0 &&
+         evbuffer_add_buffer(input, conn->cleared) == 0;
+    conn->passing = false;
+    return ok;
+}
+
 void ra_gate_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct ra_conn *conn = arg;
@@ -185,8 +204,13 @@ void ra_gate_input(struct evbuffer *input, const struct evbuffer_cb_info *info, 
     }
     if (conn->state == RA_CONN_HEAD && conn->wait == RA_WAIT_IDLE)
         ra_conn_wait(conn, RA_WAIT_HEAD);
-    if (evbuffer_add_buffer(conn->held, input) != 0) {
+    if (!take_new(conn, input, info->n_added)) {
         ra_conn_kill(conn, LOG_ERR, "memory", NULL);
+        return;
+    }
+    if (conn->state == RA_CONN_BUSY && conn->early != RA_EARLY_NONE) {
+        /* The body of a request that is being refused, behind which nothing is read. */
+        evbuffer_drain(conn->held, evbuffer_get_length(conn->held));
         return;
     }
     if (conn->state == RA_CONN_BUSY) {

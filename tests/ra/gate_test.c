@@ -264,6 +264,51 @@ static void pipeline_and_pieces(void **state)
     client_close(client);
 }
 
+/*
+ * More than is read of TLS at a time, in one record: what comes while the first request waits for
+ * its turn.
+ */
+static void more_than_one_read(void **state)
+{
+    static const char one[] = "GET " CHAIN " HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const struct {
+        const char *head;
+        int status;
+    } refused[] = {
+        {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 15000\r\n\r\n", 404},
+        {"POST " CHAIN " HTTP/1.1\r\nHost: a\r\nContent-Length: 15000\r\n\r\n", 405},
+        {"GET " CHAIN " HTTP/1.1\r\nHost: a\r\nContent-Length: 80000\r\n\r\n", 413},
+    };
+    const size_t count = 200;
+    struct served *served = *state;
+    struct client *client = client_open(served, NULL);
+    char text[16000] = "";
+    struct response response;
+
+    assert_true(count * sizeof one < sizeof text);
+    for (size_t i = 0; i < count; i++)
+        memcpy(text + i * (sizeof one - 1), one, sizeof one);
+    client_say(client, text);
+    for (size_t i = 0; i < count; i++) {
+        response = client_read(client, false);
+        assert_int_equal(response.status, 200);
+        assert_pattern(&response, 0, 10);
+        response_clear(&response);
+    }
+    client_close(client);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        client = client_open(served, NULL);
+        memset(text, 'x', sizeof text);
+        memcpy(text, refused[i].head, strlen(refused[i].head));
+        client_send(client, text, strlen(refused[i].head) + 15000);
+        response = client_read(client, false);
+        assert_int_equal(response.status, refused[i].status);
+        response_clear(&response);
+        assert_int_equal(client_ending(client, 3000), ENDING_NOTIFY);
+        client_close(client);
+    }
+}
+
 static void http_1_0(void **state)
 {
     struct served *served = *state;
@@ -310,6 +355,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(plain_http, setup, served_teardown),
         cmocka_unit_test_setup_teardown(body_is_no_request, setup, served_teardown),
         cmocka_unit_test_setup_teardown(pipeline_and_pieces, setup, served_teardown),
+        cmocka_unit_test_setup_teardown(more_than_one_read, setup, served_teardown),
         cmocka_unit_test_setup_teardown(http_1_0, setup, served_teardown),
         cmocka_unit_test_setup_teardown(log_is_not_forged, setup, served_teardown),
     };
