@@ -139,6 +139,7 @@ struct p11_module {
     PKCS11_SLOT *slots; /* libp11's first list: never released (see slot.c) */
     CK_INFO info;
     bool softhsm, socket;
+    bool here; /* known to do all in this process: writes to no socket whose other end may die */
     unsigned fork_deadline_ms;
     atomic_ulong generation;
     atomic_ulong slow_calls;

@@ -149,6 +149,10 @@ static enum p11_status start(struct p11_op *op, bool forked)
     if (!module->known) {
         module->info = info;
         module->softhsm = memcmp(info.manufacturerID, "SoftHSM", 7) == 0;
+        /* p11-kit hands on what the module behind it says of itself. */
+        module->here =
+            (module->softhsm || memcmp(info.manufacturerID, "Mozilla Foundation", 18) == 0) &&
+            strstr(module->path, "p11-kit") == NULL;
         module->known = true;
     }
     p11_process_setup_exit();

@@ -65,7 +65,7 @@ void p11_shield_begin(struct p11_op *op)
     /* SoftHSM, and every module on libcrypto, leaves errors of its own on our thread's queue. */
     ERR_set_mark();
     op->sigpipe_shielded = op->ctx->block_sigpipe == P11_YES ||
-                           (op->ctx->block_sigpipe == P11_AUTO && op->module->socket);
+                           (op->ctx->block_sigpipe == P11_AUTO && !op->module->here);
     if (!op->sigpipe_shielded)
         return;
     sigemptyset(&pipe_set);

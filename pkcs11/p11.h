@@ -78,7 +78,8 @@ struct p11_config {
     bool allow_pin_value;         /* accept pin-value in a URI (default no) */
     bool allow_not_sensitive;     /* the opposite of require-sensitive (default no) */
     enum p11_auto key_copy;       /* session copy of a private key: auto = with SoftHSM only */
-    enum p11_auto block_sigpipe;  /* block SIGPIPE around calls: auto = modules on a socket */
+    enum p11_auto block_sigpipe;  /* block SIGPIPE around calls: auto = unless the module is known
+                                     to be on no socket */
     enum p11_auto login;          /* auto = when needed; yes = at once; no = never */
     unsigned max_sessions;        /* bound of the pool of a token; 0 = 16. One session that holds
                                      the login comes on top. The token is the process's: the

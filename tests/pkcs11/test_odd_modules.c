@@ -3,6 +3,7 @@
  * SoftHSM with some of its functions exchanged for others.
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -412,7 +413,50 @@ static void test_untrue_sizes(void **state)
     p11_ctx_free(ctx);
 }
 
-int main(void)
+/* ---- a module of which nothing is known, on a socket whose other end has died ---- */
+
+static CK_RV foreign_C_GetInfo(CK_INFO *info)
+{
+    CK_RV rv = real.C_GetInfo(info);
+
+    memset(info->manufacturerID, ' ', sizeof(info->manufacturerID));
+    return rv;
+}
+
+static CK_RV broken_C_Sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG size,
+                           CK_BYTE *signature, CK_ULONG *signature_size)
+{
+    (void)session;
+    (void)data;
+    (void)size;
+    (void)signature;
+    (void)signature_size;
+    raise(SIGPIPE);
+    return CKR_FUNCTION_FAILED;
+}
+
+static void test_socket(void **state)
+{
+    p11_ctx *ctx = NULL;
+    p11_key *key = NULL;
+    sigset_t waiting;
+
+    (void)state;
+    signal(SIGPIPE, SIG_DFL);
+    lab_cryptoki()->C_GetInfo = foreign_C_GetInfo;
+    ctx = lab_ctx(quick);
+    key = lab_key(ctx, "socket", P11_CURVE_P256, P11_USAGE_SIGN);
+    lab_cryptoki()->C_Sign = broken_C_Sign;
+    refused_with(lab_sign(key), P11_E_TOKEN, "C_Sign: CKR_FUNCTION_FAILED");
+    sigpending(&waiting);
+    assert_false(sigismember(&waiting, SIGPIPE));
+    put_back(NULL);
+    lab_signs(key);
+    p11_key_free(key);
+    p11_ctx_free(ctx);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_info_fails, put_back),
@@ -424,13 +468,17 @@ int main(void)
         cmocka_unit_test_teardown(test_functions_missing, put_back),
         cmocka_unit_test_teardown(test_untrue_sizes, put_back),
     };
+    const struct CMUnitTest socket[] = {cmocka_unit_test_teardown(test_socket, put_back)};
     int result;
 
     lab_open();
     lab_token("met");
     lab_token("sizes");
     real = *lab_cryptoki();
-    result = cmocka_run_group_tests_name("p11 odd modules", tests, NULL, NULL);
+    if (argc == 2 && strcmp(argv[1], "socket") == 0)
+        result = cmocka_run_group_tests_name("p11 odd modules, socket", socket, NULL, NULL);
+    else
+        result = cmocka_run_group_tests_name("p11 odd modules", tests, NULL, NULL);
     lab_close();
     return result;
 }
