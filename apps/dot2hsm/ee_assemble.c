@@ -376,6 +376,8 @@ const char *assemble_origin(struct device *device, const char *uri)
     p11_objects *objects = NULL;
     p11_ctx *ctx = NULL;
 
+    if (device_key_gone(device, uri))
+        return "missing: the next sync asks for another certificate";
     if (strncmp(uri, "pkcs11:", strlen("pkcs11:")) != 0)
         return "a file";
     if (token_open(&device->provider, device->conf, &ctx) == APP_OK &&

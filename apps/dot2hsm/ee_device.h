@@ -222,6 +222,8 @@ int device_key_uri(const struct device *device, enum device_kind kind, const cha
 int device_token_uri(const char *token, const char *name, char *uri);
 /* Deletes a key of ours that is in a token; one that is gone is no error. */
 int device_key_delete(struct device *device, const char *uri);
+/* Whether there is no such key, for certain: a token that cannot be asked does not say so. */
+bool device_key_gone(struct device *device, const char *uri);
 /* A software key as PKCS #8 PEM, mode 0600. */
 int device_key_write(const struct device *device, const char *path, EVP_PKEY *key);
 /* Deletes what a killed run has left unfinished in a token under a name that is ours alone. */

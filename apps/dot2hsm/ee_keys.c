@@ -1,4 +1,5 @@
 /* ee_keys.c: keys that a device makes for itself: in its token, or as files in its directory. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -121,6 +122,23 @@ int device_key_delete(struct device *device, const char *uri)
         code = token_failed(status, uri);
     p11_ctx_free(ctx);
     return code;
+}
+
+bool device_key_gone(struct device *device, const char *uri)
+{
+    p11_ctx *ctx = NULL;
+    p11_key *key = NULL;
+    enum p11_status status;
+
+    if (!in_token(uri))
+        return access(uri + strlen("file:"), F_OK) != 0 && errno == ENOENT;
+    if (token_open(&device->provider, device->conf, &ctx) != APP_OK)
+        return false;
+    status = p11_key_open_uri(ctx, uri, token_prompt, NULL, &key);
+    p11_key_free(key);
+    p11_ctx_free(ctx);
+    ERR_clear_error();
+    return status == P11_E_NO_OBJECT;
 }
 
 /*

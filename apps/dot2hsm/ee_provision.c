@@ -160,8 +160,12 @@ static int application_step(struct device *device, int64_t *due)
         code = device_state_save(device);
     }
     if (code == APP_OK && request->id[0] == '\0') {
-        if (!device_wants_certificate(device, why, sizeof(why)))
-            return APP_OK;
+        if (!device_wants_certificate(device, why, sizeof(why))) {
+            if (!device_key_gone(device, device->state.key))
+                return APP_OK;
+            app_error("the key of the application certificate is not there any more: another "
+                      "certificate is asked for");
+        }
         device_policy_remember(device);
         code = device_request_new(device, DEVICE_APPLICATION);
     }

@@ -13,7 +13,13 @@ sed -e "s#^enrollment-certificate.*#enrollment-certificate = $work/enrollment.oe
     -e 's#^enrollment-key.*#enrollment-key = "pkcs11:token=rse;object=device"#' \
     -e "s#^state-dir.*#state-dir = $state#" \
     -e '/^certificates/d; /^ra-certificate/d' "$lab/rse.conf" >"$conf"
-echo "certificates = $lab/trust" >>"$conf"
+# Of a directory, what has the name of a certificate.
+mkdir "$work/trust"
+cp "$lab/trust/ica.oer" "$work/trust/ica.cert"
+cp "$lab/trust/eca.oer" "$work/trust/eca.coer"
+cp "$lab/trust/pca.oer" "$work/trust/pca.oer"
+echo "the operator's" >"$work/trust/README"
+echo "certificates = $work/trust" >>"$conf"
 echo "hook = sh $work/hook.sh" >>"$conf"
 echo 'echo "$DOT2HSM_CHANGED" >>"${0%.sh}"' >"$work/hook.sh"
 ee() { "$dot2hsm" ee "$1" --config "$conf" "${@:2}"; }
@@ -148,6 +154,18 @@ sed -i '/^failure /d' "$state/state"
 python3 "$work/forge.py" good "$work/good.zip" "$zip"
 expect 0 "$dot2hsm" ee sync --config "$work/renew.conf"
 ! cmp -s "$state"/application-*.oer "$work/before.oer" || fail "not renewed"
+
+echo "- a key that is gone, as after an exchange of the HSM: another certificate"
+cp "$state"/application-*.oer "$work/before.oer"
+expect 0 "$dot2hsm" keys delete --yes --config "$conf" "$(sed -n 's/^key //p' "$state/state")"
+expect 0 ee status
+says "Key          missing"
+expect 0 ee sync --wait
+says "not there any more"
+! cmp -s "$state"/application-*.oer "$work/before.oer" || fail "the certificate is the old one"
+expect 0 ee status
+says "Key          made in the token"
+expect 0 ee sign --psid 0x82 -o "$work/signed.oer" "$work/message"
 
 echo "- a hook that fails runs again"
 rm -f "$state/policy.oer"
