@@ -250,7 +250,7 @@ static int add_file(struct device *device, const char *path, bool anchor)
     return code;
 }
 
-/* A certificate, or a directory whose files *.oer and *.coer are certificates. */
+/* A certificate, or a directory whose files *.oer, *.coer and *.cert are certificates. */
 static int add_certs(struct device *device, const char *path, bool anchor)
 {
     struct stat about;
@@ -265,7 +265,8 @@ static int add_certs(struct device *device, const char *path, bool anchor)
     directory = opendir(path);
     while (code == APP_OK && directory != NULL && (entry = readdir(directory)) != NULL) {
         end = strrchr(entry->d_name, '.');
-        if (end == NULL || (strcmp(end, ".oer") != 0 && strcmp(end, ".coer") != 0))
+        if (end == NULL ||
+            (strcmp(end, ".oer") != 0 && strcmp(end, ".coer") != 0 && strcmp(end, ".cert") != 0))
             continue;
         if (snprintf(name, sizeof(name), "%s/%s", path, entry->d_name) >= (int)sizeof(name))
             code = APP_USAGE;
