@@ -219,6 +219,50 @@ static void every_form_has_one_hash(void **state)
     }
 }
 
+/* e of an implicit certificate is of canonical forms: of its own, and of its issuer's. */
+static void implicit_in_every_form(void **state)
+{
+    const struct dot2_check check = {DOT2_PURPOSE_ENROLLMENT, FIXTURE_NOW, false};
+    const struct fixture *f = *state;
+    struct pki pki;
+
+    pki_open(f, DOT2_CURVE_P256, &pki);
+    for (int both = 0; both < 4; both++) {
+        struct octets own, issuers;
+        uint8_t full[97];
+        struct dot2_chain chain = {0};
+        dot2_cert *cert = NULL, *issuer = NULL;
+        dot2_trust *trust = NULL;
+
+        octets_of(pki.implicit, &own);
+        octets_of(pki.eca, &issuers);
+        if ((both & 1) != 0) {
+            size_t place = find(&own, pki.implicit->key.octets + 1, 32) - 1;
+
+            uncompress(f, DOT2_CURVE_P256, pki.implicit->key.octets, full);
+            full[0] = 0x84;
+            splice(&own, place, 33, full, 65);
+        }
+        if ((both & 2) != 0)
+            variant_of_r(f, DOT2_CURVE_P256, 2, &issuers);
+        cert = parse(f, &own);
+        issuer = parse(f, &issuers);
+        assert_canonical_is(cert, pki.implicit);
+        assert_int_equal(dot2_trust_new(f->crypto, NULL, &trust), DOT2_OK);
+        assert_int_equal(dot2_trust_add_anchor(trust, pki.root), DOT2_OK);
+        assert_int_equal(dot2_trust_add(trust, pki.ica), DOT2_OK);
+        assert_int_equal(dot2_trust_add(trust, issuer), DOT2_OK);
+        assert_int_equal(dot2_chain_verify(trust, cert, &check, &chain, NULL), DOT2_OK);
+        assert_int_equal(EVP_PKEY_eq(chain.key, pki.implicit_key), 1);
+        dot2_chain_clear(&chain);
+        assert_int_equal(dot2_chain_verify(trust, pki.rse, &check, NULL, NULL), DOT2_OK);
+        dot2_trust_free(trust);
+        dot2_cert_free(cert);
+        dot2_cert_free(issuer);
+    }
+    pki_close(&pki);
+}
+
 /* Trap 13: the issuer signed uncompressed points as they stand. */
 static void signed_as_sent(void **state)
 {
@@ -315,6 +359,24 @@ static void additions_of_another_edition(void **state)
     pki_close(&pki);
 }
 
+/* What is encrypted to one form of a certificate is read by who has another. */
+static void decrypts(const struct fixture *f, EVP_PKEY *key, const dot2_cert *to,
+                     const dot2_cert *own)
+{
+    uint8_t *octets = NULL, *plain = NULL;
+    size_t size = 0, plain_size = 0;
+
+    assert_int_equal(
+        dot2_encrypt_to_cert(f->crypto, to, (const uint8_t *)"icy", 3, &octets, &size, NULL),
+        DOT2_OK);
+    assert_int_equal(dot2_decrypt(f->crypto, key, own, octets, size, &plain, &plain_size, NULL),
+                     DOT2_OK);
+    assert_int_equal(plain_size, 3);
+    assert_memory_equal(plain, "icy", 3);
+    OPENSSL_free(octets);
+    OPENSSL_free(plain);
+}
+
 static void encryption_keys(void **state)
 {
     const struct fixture *f = *state;
@@ -358,6 +420,8 @@ static void encryption_keys(void **state)
         assert_canonical_is(variant, cert);
         assert_int_equal(dot2_cert_encryption_key(variant, &found, NULL), DOT2_OK);
         EVP_PKEY_free(found);
+        decrypts(f, encryption, cert, variant); /* P1 is of the canonical form */
+        decrypts(f, encryption, variant, cert);
         dot2_cert_free(variant);
         o.data[place + 64] ^= 2;
         variant = parse(f, &o);
@@ -458,6 +522,7 @@ int main(void)
         cmocka_unit_test(the_sample_of_the_standard),
         cmocka_unit_test(layouts),
         cmocka_unit_test(every_form_has_one_hash),
+        cmocka_unit_test(implicit_in_every_form),
         cmocka_unit_test(signed_as_sent),
         cmocka_unit_test(additions_of_another_edition),
         cmocka_unit_test(encryption_keys),

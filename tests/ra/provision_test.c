@@ -421,8 +421,9 @@ static void keys(void **state)
     struct lab *lab = posting->lab;
     struct ra_key list[2] = {{posting->newest.cert, posting->newest.key, posting->newest_decrypt},
                              {posting->old.cert, posting->newest.key, posting->old_decrypt}};
-    EVP_PKEY *decrypt = NULL;
+    EVP_PKEY *decrypt = NULL, *early_decrypt = NULL;
     struct lab_cert late = lab_ra(lab, -7200, 60, &decrypt);
+    struct lab_cert early = lab_ra(lab, 600, 60, &early_decrypt);
     struct dot2_error error = {0};
     char text[300] = "";
     ra_keys *made = NULL;
@@ -449,6 +450,16 @@ static void keys(void **state)
     assert_int_equal(ra_keys_new(lab->crypto, list, 2, &made, &which, &error), DOT2_OK);
     assert_ptr_equal(ra_keys_newest(made, lab->now)->cert, posting->old.cert);
     ra_keys_free(made);
+    /* One that begins later, until then. */
+    list[0] = (struct ra_key){early.cert, early.key, early_decrypt};
+    assert_int_equal(ra_keys_new(lab->crypto, list, 2, &made, &which, &error), DOT2_OK);
+    assert_ptr_equal(ra_keys_newest(made, lab->now)->cert, posting->old.cert);
+    assert_ptr_equal(ra_keys_newest(made, dot2_cert_start(early.cert) - 1)->cert,
+                     posting->old.cert);
+    assert_ptr_equal(ra_keys_newest(made, dot2_cert_start(early.cert))->cert, early.cert);
+    ra_keys_free(made);
+    EVP_PKEY_free(early_decrypt);
+    lab_cert_clear(&early);
     EVP_PKEY_free(decrypt);
     lab_cert_clear(&late);
 }

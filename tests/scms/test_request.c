@@ -139,6 +139,43 @@ static void signed_and_accepted(void **state)
     }
 }
 
+/* The signer's input is the canonical certificate, in whatever form that is sent. */
+static void signed_under_another_form(void **state)
+{
+    const struct fixture *f = *state;
+    struct scms_signed_request request;
+    uint8_t *tbs = NULL, *octets = NULL, form[1000];
+    size_t tbs_size = 0, size = 0, cert_size = 0;
+    const uint8_t *plain;
+    dot2_cert *cert = NULL;
+    struct pki pki;
+
+    pki_open(f, DOT2_CURVE_P256, &pki);
+    plain = dot2_cert_octets(pki.rse, &cert_size);
+    assert_true(cert_size < sizeof(form));
+    memcpy(form, plain, cert_size);
+    assert_int_equal(form[cert_size - 65], 0x80);
+    form[cert_size - 65] = 0x82; /* rSig: r as the x of a whole point */
+    assert_int_equal(dot2_cert_new(f->crypto, form, cert_size, &cert, NULL), DOT2_OK);
+    request_octets("x.zip", &tbs, &tbs_size);
+    assert_int_equal(scms_signed_request_build(f->crypto, pki.rse_key, cert, tbs, tbs_size, &octets,
+                                               &size, NULL),
+                     DOT2_OK);
+    assert_int_equal(scms_signed_request_parse(f->crypto, octets, size, false, &request, NULL),
+                     DOT2_OK);
+    assert_memory_equal(dot2_cert_octets(request.cert, &size), form, cert_size);
+    /* By who has the certificate in its canonical form, too. */
+    assert_int_equal(scms_signed_request_verify(f->crypto, &request, pki.rse_key, NULL), DOT2_OK);
+    assert_int_equal(dot2_verify(f->crypto, pki.rse_key, request.tbs.data, request.tbs.size, plain,
+                                 cert_size, request.signature, NULL),
+                     DOT2_OK);
+    scms_signed_request_clear(&request);
+    dot2_cert_free(cert);
+    OPENSSL_free(octets);
+    OPENSSL_free(tbs);
+    pki_close(&pki);
+}
+
 static void signed_by_self(void **state)
 {
     const struct fixture *f = *state;
@@ -358,6 +395,7 @@ int main(void)
         cmocka_unit_test(another_pdu_is_not_a_download_request),
         cmocka_unit_test(signed_and_accepted),
         cmocka_unit_test(signed_by_self),
+        cmocka_unit_test(signed_under_another_form),
         cmocka_unit_test(the_key_of_the_certificate),
         cmocka_unit_test(signers_that_are_not_one_certificate),
         cmocka_unit_test(not_a_signed_request),
