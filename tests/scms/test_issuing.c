@@ -191,6 +191,41 @@ static void an_explicit_enrollment_response_only_where_allowed(void **state)
     EVP_PKEY_free(key);
 }
 
+/* Whoever may sign for the SCMS is not thereby the ECA whose certificate is in the response. */
+static void an_enrollment_response_of_another_signer(void **state)
+{
+    const struct dot2_header header = {.psid = SCMS_PSID};
+    struct scms_enrollment_response response = {.eca = eca}, back;
+    struct dot2_signed_payload payload = {0};
+    struct dot2_error error = {0};
+    EVP_PKEY *key = fixture_key(&f, DOT2_CURVE_P256);
+    ToBeSignedCertificate_t *body = fixture_body(&f, "ra.example", FIXTURE_START, 1000);
+    uint8_t *octets = NULL, *other = NULL;
+    size_t size = 0, other_size = 0;
+    dot2_cert *signer = NULL;
+
+    (void)state;
+    fixture_app(&f, body, SCMS_PSID, "8b0001", NULL);
+    signer = fixture_explicit(&f, body, key, pki.ica, pki.ica_key);
+    response.enrollment = fixture_explicit(&f, pki_rse_body(&f, "rse"), key, eca, eca_key);
+    assert_int_equal(
+        scms_enrollment_response_build(f.crypto, eca_key, &response, &octets, &size, NULL),
+        DOT2_OK);
+    assert_int_equal(dot2_signed_data_payload(octets, size, &payload, NULL), DOT2_OK);
+    assert_int_equal(dot2_signed_data_build(f.crypto, key, signer, DOT2_SIGNER_CERTIFICATE, &header,
+                                            payload.data, payload.size, &other, &other_size, NULL),
+                     DOT2_OK);
+    assert_int_equal(scms_enrollment_response_open(f.crypto, pki.trust, FIXTURE_NOW, other,
+                                                   other_size, true, &back, &error),
+                     DOT2_E_SIGNER);
+    assert_non_null(strstr(error.detail, "is not ecaCert"));
+    OPENSSL_free(octets);
+    OPENSSL_free(other);
+    dot2_cert_free(response.enrollment);
+    dot2_cert_free(signer);
+    EVP_PKEY_free(key);
+}
+
 static ToBeSignedCertificate_t *application_body(void)
 {
     ToBeSignedCertificate_t *body = fixture_body(&f, "rse.app", FIXTURE_START, 1000);
@@ -413,6 +448,7 @@ int main(void)
         cmocka_unit_test(bodies_that_the_profile_has_not_are_refused),
         cmocka_unit_test(an_implicit_enrollment_response),
         cmocka_unit_test(an_explicit_enrollment_response_only_where_allowed),
+        cmocka_unit_test(an_enrollment_response_of_another_signer),
         cmocka_unit_test(a_certificate_response_is_read_by_its_device_alone),
         cmocka_unit_test(a_butterfly_response_gives_a_certificate_and_its_key),
         cmocka_unit_test(a_response_for_a_whole_key_is_none_for_a_seed),
