@@ -112,7 +112,9 @@ CK_RV p11_login_single(struct p11_op *op)
         (void)P11_CALL(op, C_CloseSession, session);
     if (logged_in && (pin = copy_pin(token)) == NULL)
         return CKR_HOST_MEMORY;
-    rv = open_and_login(op, slot, flags, pin, &op->session.handle);
+    rv = pin != NULL ? p11_slot_holds(op, slot, token) : CKR_OK;
+    if (rv == CKR_OK)
+        rv = open_and_login(op, slot, flags, pin, &op->session.handle);
     if (pin_refused(rv))
         lose_login(token, rv);
     p11_pin_free(pin);
@@ -315,6 +317,30 @@ static enum p11_status login_with(struct p11_op *op, struct p11_pin *pin)
     return status;
 }
 
+/* Before a PIN goes to the token's slot: in it now may be another, which would count it as wrong.
+ */
+static enum p11_status find_slot(struct p11_op *op)
+{
+    struct p11_token *token = op->token;
+    unsigned long generation;
+    enum p11_status status;
+    CK_SLOT_ID slot;
+    CK_RV rv;
+
+    pthread_mutex_lock(&token->lock);
+    generation = token->generation;
+    slot = token->slot;
+    pthread_mutex_unlock(&token->lock);
+    status = p11_enter(op);
+    if (status != P11_OK)
+        return status;
+    rv = p11_slot_holds(op, slot, token);
+    p11_leave(op);
+    if (rv == CKR_OK)
+        return P11_OK;
+    return p11_ckr_recoverable(rv) ? p11_recover(op, rv, generation) : p11_fail_ckr(op, rv);
+}
+
 static void set_lost(struct p11_token *token, bool lost)
 {
     pthread_mutex_lock(&token->lock);
@@ -375,7 +401,11 @@ enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bo
         p11_op_init(&again, op->ctx, op->uri);
         op->deadline = again.deadline;
     }
-    status = login_with(op, pin);
+    status = find_slot(op);
+    if (status == P11_OK)
+        status = login_with(op, pin);
+    else
+        p11_pin_free(pin);
     if (status != P11_OK)
         set_lost(token, lost);
     return status;

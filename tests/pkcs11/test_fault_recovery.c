@@ -200,11 +200,29 @@ static void made_elsewhere(uint8_t points[2][65])
     (void)close(ends[1]);
 }
 
+/* The tokens that the PIN went to, by the first letters of their labels. */
+static char logins[16];
+static CK_C_Login login_behind;
+
+static CK_RV noted_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *pin,
+                           unsigned long n)
+{
+    CK_SESSION_INFO info;
+    CK_TOKEN_INFO token;
+
+    assert_int_equal(lab_cryptoki()->C_GetSessionInfo(session, &info), CKR_OK);
+    assert_int_equal(lab_cryptoki()->C_GetTokenInfo(info.slotID, &token), CKR_OK);
+    if (strlen(logins) + 1 < sizeof(logins))
+        logins[strlen(logins)] = (char)token.label[0];
+    return login_behind(session, user, pin, n);
+}
+
 /*
  * Two tokens change their slots before they are met for the first time, but after the slots were
- * listed: what is opened is in the token that the URI names, and no PIN goes to the other one.
+ * listed: what is opened is in the token that the URI names, and no PIN goes to the other one. Or
+ * after they are met, if that was for public keys only: without a login.
  */
-static void test_exchanged_before_met(void **state)
+static void exchanged(bool met)
 {
     static const char *const uris[] = {"pkcs11:token=other;object=key",
                                        "pkcs11:token=third;object=key"};
@@ -212,13 +230,25 @@ static void test_exchanged_before_met(void **state)
     p11_ctx *ctx = NULL;
     uint64_t other;
 
-    (void)state;
     made_elsewhere(points);
     ctx = fault_ctx(patient);
     p11_key_free(lab_key(ctx, "key", P11_CURVE_P256, P11_USAGE_SIGN)); /* lists the slots */
+    for (int i = 0; i < 2 && met; i++) {
+        p11_objects *objects = NULL;
+
+        assert_int_equal(p11_find(ctx, uris[i], P11_PUBLIC, NULL, NULL, &objects), P11_OK);
+        assert_int_equal(p11_objects_count(objects), 1);
+        p11_objects_free(objects);
+    }
     other = lab_slot("other");
     atomic_store(&fault_state->exchanged_one, other);
     atomic_store(&fault_state->exchanged, other ^ lab_slot("third"));
+    if (met) { /* pulled out, they have lost their sessions */
+        remote_cryptoki()->C_CloseAllSessions(other);
+        remote_cryptoki()->C_CloseAllSessions(lab_slot("third"));
+    }
+    login_behind = remote_cryptoki()->C_Login;
+    remote_cryptoki()->C_Login = noted_C_Login;
     for (int i = 0; i < 2; i++) {
         p11_key *key = NULL;
         size_t size = 0;
@@ -227,8 +257,22 @@ static void test_exchanged_before_met(void **state)
         assert_memory_equal(p11_key_point(key, &size), points[i], 65);
         fault_signs(key);
         p11_key_free(key);
+        assert_string_equal(logins, i == 0 ? "o" : "ot");
     }
+    remote_cryptoki()->C_Login = login_behind;
     p11_ctx_free(ctx);
+}
+
+static void test_exchanged_before_met(void **state)
+{
+    (void)state;
+    exchanged(false);
+}
+
+static void test_exchanged_after_met(void **state)
+{
+    (void)state;
+    exchanged(true);
 }
 
 #define STORMERS 16
@@ -388,13 +432,16 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fork_all_at_once),
     };
     const struct CMUnitTest owned[] = {cmocka_unit_test(test_owned)};
-    const struct CMUnitTest exchanged[] = {cmocka_unit_test(test_exchanged_before_met)};
+    const struct CMUnitTest before[] = {cmocka_unit_test(test_exchanged_before_met)};
+    const struct CMUnitTest after[] = {cmocka_unit_test(test_exchanged_after_met)};
     const char *const tokens[] = {"other", "third", NULL};
 
     fault_open(tokens);
     if (argc == 2 && strcmp(argv[1], "owned") == 0)
         return cmocka_run_group_tests_name("fault owned", owned, NULL, lab_teardown);
     if (argc == 2 && strcmp(argv[1], "exchanged") == 0)
-        return cmocka_run_group_tests_name("fault exchanged", exchanged, NULL, lab_teardown);
+        return cmocka_run_group_tests_name("fault exchanged", before, NULL, lab_teardown);
+    if (argc == 2 && strcmp(argv[1], "met") == 0)
+        return cmocka_run_group_tests_name("fault exchanged, met", after, NULL, lab_teardown);
     return cmocka_run_group_tests_name("fault recovery", tests, fault_key_setup, lab_teardown);
 }
