@@ -130,8 +130,11 @@ static enum p11_status start(struct p11_op *op, bool forked)
             module->owner = false;
         rv = CKR_OK;
     }
-    if (rv == CKR_OK)
+    if (rv == CKR_OK) {
         rv = P11_CALL(op, C_GetInfo, &info);
+        if (rv == CKR_FUNCTION_NOT_SUPPORTED)
+            rv = CKR_OK; /* it says nothing of itself */
+    }
     if (rv != CKR_OK && initialized) {
         const char *call = op->call;
 

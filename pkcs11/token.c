@@ -99,6 +99,7 @@ CK_RV p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANI
     CK_MECHANISM_TYPE list[1024];
     const CK_ULONG room = sizeof(list) / sizeof(list[0]);
     CK_ULONG count = room;
+    bool listed = false;
     CK_RV rv = P11_CALL(op, C_GetMechanismList, slot->id, list, &count);
 
     *offers = false;
@@ -111,9 +112,10 @@ CK_RV p11_slot_offers(struct p11_op *op, const struct p11_slot *slot, CK_MECHANI
             i++;
         if (i == count)
             return CKR_OK;
+        listed = true;
     }
     rv = P11_CALL(op, C_GetMechanismInfo, slot->id, type, &info);
-    *offers = rv == CKR_OK;
+    *offers = rv == CKR_OK || (listed && rv == CKR_FUNCTION_NOT_SUPPORTED);
     return p11_ckr_recoverable(rv) ? rv : CKR_OK;
 }
 
