@@ -1,7 +1,9 @@
 #include "api/provider_conf.h"
 #include "apps/app.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/safestack.h>
@@ -74,8 +76,11 @@ int app_conf_read(const char *path, CONF **conf)
         app_error("%s cannot be read: out of memory", path);
     else if (line > 0)
         app_error_openssl("%s: line %ld cannot be read", path, line);
+    else if (access(path, R_OK) != 0)
+        app_error("%s cannot be read: %s", path, strerror(errno)); /* what OpenSSL says thrice */
     else
         app_error_openssl("%s cannot be read", path);
+    ERR_clear_error();
     NCONF_free(loaded);
     return APP_USAGE;
 }

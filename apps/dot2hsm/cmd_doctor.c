@@ -119,13 +119,12 @@ static void visit_ra(struct doctor *doctor, const char *path)
 {
     static const struct app_provider none;
     struct doctor_key keys[DOCTOR_KEYS];
-    CONF *conf = NCONF_new(NULL);
     size_t count = 0;
-    long line = 0;
+    CONF *conf = NULL;
 
-    if (conf == NULL || NCONF_load(conf, path, &line) <= 0) {
-        doctor_fault(doctor, APP_USAGE, "ra-config", "Name a file that is in CONF's format.",
-                     "%s cannot be read (line %ld)", path, line);
+    if (app_conf_read(path, &conf) != APP_OK) {
+        doctor_fault(doctor, APP_USAGE, "ra-config", "Name a file that is in CONF's format.", "%s",
+                     doctor->heard);
     } else {
         doctor_ra(doctor, path, conf, keys, &count);
         doctor_token(doctor, &none, conf, keys, count);

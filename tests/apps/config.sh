@@ -40,6 +40,9 @@ fi
 expect 0 "$dot2hsm" doctor --openssl both.cnf
 expect 2 "$dot2hsm" config "${good[@]}" --include "$work/none.cnf"
 says err "none.cnf cannot be read"
+expect 2 "$dot2hsm" keys list --config "$work/none.conf"
+says err "none.conf cannot be read: No such file"
+one_error
 
 # The form of our own.
 expect 0 "$dot2hsm" config "${good[@]}" --format own --option key-copy=no --option max-sessions=3 \

@@ -343,6 +343,8 @@ finds good key "tls-key is the key of"
 finds good key "decrypt-key is the key of"
 expect 2 ra 's/^stage.*/stage = DEV/;$s/$/\nstag = QA/'
 finds fault ra-config "stag"
+expect 2 doctor --ra none.conf
+finds fault ra-config "none.conf cannot be read: No such file"
 expect 2 ra 's,^download-dir.*,download-dir = /nonexistent,'
 finds fault download-dir "No such file"
 for option in policy-file chain-file; do

@@ -23,12 +23,7 @@ knows() {
 
 # shellcheck disable=SC2046
 knows dot2hsm.1 $("$dot2hsm" --help | sed -n 's/^  \([a-z]*\) .*/\1/p' | grep -v version)
-for command in config doctor "keys list" sign verify hash "ee download" "ee sync" "lab init" "ra status"; do
-    # shellcheck disable=SC2086,SC2046
-    knows dot2hsm.1 $("$dot2hsm" $command --help | grep -oE -- '^ *(-[a-z], )?--[a-z0-9-]+' |
-        grep -oE -- '--[a-z0-9-]+')
-done
-# Each command has its lines in the synopsis.
+# Each command has its lines in the synopsis, and each of its options is in the page.
 mandoc -T utf8 docs/man/dot2hsm.1 | sed 's/.\x08//g;s/‐/-/g' >"$work/page"
 sed -n '/^SYNOPSIS/,/^DESCRIPTION/p' "$work/page" >"$work/synopsis"
 commands() { "$dot2hsm" "$@" --help | sed -n '/^Commands:$/,/^$/s/^  \([a-z]*\) .*/\1/p'; }
@@ -38,8 +33,14 @@ for command in $(commands); do
         grep -q "^ *dot2hsm $command${sub:+ $sub}\b" "$work/synopsis" ||
             fail "dot2hsm $command $sub is not in the synopsis"
         checks=$((checks + 1))
+        for leaf in $(commands "$command" $sub) ""; do
+            # shellcheck disable=SC2086
+            "$dot2hsm" $command $sub $leaf --help >>"$work/help"
+        done
     done
 done
+# shellcheck disable=SC2046
+knows dot2hsm.1 $(grep -oE -- '^ *(-[a-z], )?--[a-z0-9-]+' "$work/help" | grep -oE -- '--[a-z0-9-]+' | sort -u)
 # What the server's log says.
 # shellcheck disable=SC2046
 knows dot2hsm-ra.8 $(sed -n 's/^    {RA_[A-Z_]*, "\(.*\)", .*/\1/p' protocol/ra/reason.c |
