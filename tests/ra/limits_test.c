@@ -279,17 +279,16 @@ static void freed_as_it_is(void **state)
 }
 
 /* A file that changes while it is sent must not become a file that never was. */
-static void file_changed(void **state)
+static void changed(void (*change)(const char *path))
 {
     struct served *served = start((struct ra_server_config){0}, LARGE);
     struct client *client = begin_large(served);
     struct response response;
     char path[200];
 
-    (void)state;
     assert_int_equal(client_ending(client, 3000), ENDING_DATA); /* takes the H of HTTP */
     snprintf(path, sizeof path, "%s/%s", served->lab->downloads, NAME);
-    assert_int_equal(truncate(path, LARGE / 2), 0);
+    change(path);
     while (SSL_read(client->ssl, response.head, sizeof response.head) > 0) {
     }
     client->dead = true;
@@ -297,6 +296,34 @@ static void file_changed(void **state)
     assert_logged(served, "event=closed reason=file_changed");
     assert_logged(served, "event=aborted");
     served_end(served);
+}
+
+static void shorten(const char *path)
+{
+    assert_int_equal(truncate(path, LARGE / 2), 0);
+}
+
+static void file_shortened(void **state)
+{
+    (void)state;
+    changed(shorten);
+}
+
+static void write_over(const char *path)
+{
+    FILE *file = fopen(path, "r+b");
+
+    assert_non_null(file);
+    assert_int_equal(fseek(file, LARGE - 1, SEEK_SET), 0);
+    assert_int_equal(fputc('!', file), '!');
+    assert_int_equal(fclose(file), 0);
+}
+
+/* As long as it was, so that nothing else would tell. */
+static void file_written_over(void **state)
+{
+    (void)state;
+    changed(write_over);
 }
 
 struct worker {
@@ -395,7 +422,8 @@ int main(void)
         cmocka_unit_test(stop_finishes),
         cmocka_unit_test(stop_does_not_wait_for_ever),
         cmocka_unit_test(freed_as_it_is),
-        cmocka_unit_test(file_changed),
+        cmocka_unit_test(file_shortened),
+        cmocka_unit_test(file_written_over),
         cmocka_unit_test(many_at_once),
     };
 
