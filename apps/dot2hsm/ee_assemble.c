@@ -372,19 +372,22 @@ void assemble_obsolete(struct device *device, const char *id, const char *uri)
 
 const char *assemble_origin(struct device *device, const char *uri)
 {
+    static const char missing[] = "missing: the next sync asks for another certificate";
     const char *text = "unknown: the token does not show it";
+    enum p11_status status = P11_E_NO_TOKEN;
     p11_objects *objects = NULL;
     p11_ctx *ctx = NULL;
 
-    if (device_key_gone(device, uri))
-        return "missing: the next sync asks for another certificate";
     if (strncmp(uri, "pkcs11:", strlen("pkcs11:")) != 0)
-        return "a file";
-    if (token_open(&device->provider, device->conf, &ctx) == APP_OK &&
-        p11_find(ctx, uri, P11_PRIVATE, NULL, NULL, &objects) == P11_OK &&
-        p11_objects_count(objects) == 1)
+        return device_key_gone(device, uri) ? missing : "a file";
+    /* One login and no more: a second try of a wrong PIN could lock the token. */
+    if (token_open(&device->provider, device->conf, &ctx) == APP_OK)
+        status = p11_find(ctx, uri, P11_PRIVATE, NULL, NULL, &objects);
+    if (status == P11_OK && p11_objects_count(objects) == 1)
         text = p11_objects_get(objects, 0)->local ? "made in the token"
                                                   : "put into the token, not made there";
+    else if (status == P11_E_NO_OBJECT || (status == P11_OK && p11_objects_count(objects) == 0))
+        text = missing;
     ERR_clear_error();
     p11_objects_free(objects);
     p11_ctx_free(ctx);

@@ -160,6 +160,9 @@ cp "$state"/application-*.oer "$work/before.oer"
 expect 0 "$dot2hsm" keys delete --yes --config "$conf" "$(sed -n 's/^key //p' "$state/state")"
 expect 0 ee status
 says "Key          missing"
+sed '/^pin-source/d' "$conf" >"$work/no_pin.conf"
+expect 0 "$dot2hsm" ee status --config "$work/no_pin.conf"
+says "Key          unknown"
 expect 0 ee sync --wait
 says "not there any more"
 ! cmp -s "$state"/application-*.oer "$work/before.oer" || fail "the certificate is the old one"
