@@ -134,19 +134,12 @@ static bool rolled_back(const dot2_trust *trust, const dot2_trust *before)
  * Nobody signs a CompositeCrl as a whole: one without a list that is in force looks as good as any.
  * What was revoked stays so until a newer list of its series says otherwise.
  */
-static int keep(dot2_trust *trust, const dot2_trust *before)
+static int keep(struct ra_app_crls *crls, dot2_trust *trust, const dot2_trust *before)
 {
-    size_t kept = 0;
-
-    if (dot2_trust_keep_crls(trust, before, &kept) != DOT2_OK) {
-        app_error("crl-files: out of memory");
-        return APP_REFUSED;
-    }
-    if (kept > 0)
-        ra_app_say(LOG_WARNING,
-                   "event=crl_kept lists=%zu detail=\"in force, and no longer in the files\"",
-                   kept);
-    return APP_OK;
+    if (dot2_trust_keep_crls(trust, before, &crls->kept) == DOT2_OK)
+        return APP_OK;
+    app_error("crl-files: out of memory");
+    return APP_REFUSED;
 }
 
 int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *config,
@@ -169,7 +162,7 @@ int ra_app_crls_open(struct ra_app_crls *crls, const struct ra_app_config *confi
     }
     if (before == NULL)
         return APP_OK;
-    return rolled_back(trust, before) ? APP_USAGE : keep(trust, before);
+    return rolled_back(trust, before) ? APP_USAGE : keep(crls, trust, before);
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)

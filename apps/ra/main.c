@@ -201,6 +201,10 @@ static void reload(struct program *program)
     policy = policy_before;
     use_policy(program);
     ra_app_crls_say(&program->crls, program->trust);
+    if (program->crls.kept > 0)
+        ra_app_say(LOG_WARNING,
+                   "event=crl_kept lists=%zu detail=\"in force, and no longer in the files\"",
+                   program->crls.kept);
     ra_app_policy_say(&program->policy);
     ra_app_metrics_certificates(program->metrics, tls, keys);
     ra_app_say(LOG_NOTICE, "event=reloaded tls_key=\"%s\"", config.tls_key);

@@ -98,6 +98,7 @@ struct ra_app_crls {
         bool again;       /* it could not be read, or there was no memory: not the file's fault */
     } files[RA_APP_CRLS];
     size_t count;
+    size_t kept; /* lists of the trust before that the files no longer have */
 };
 /*
  * Puts the lists of crl_files, if there are any, into the trust. An enum app_exit: each file has
