@@ -40,7 +40,6 @@ dot2hsm lab init "$lab" --module "$softhsm" --ra-token pkcs11:token=ra --reuse-k
 openssl x509 -in "$lab/ra/tls.pem" -noout -pubkey >tls.pub.pem
 openssl req -in ra-tls.csr -noout -pubkey | cmp - tls.pub.pem || fail "the CSR has another key"
 cp "$lab/ra/tls.pem" "$etc"
-mkdir "$etc/trust"
 cp "$lab"/trust/{root,ica,eca}.oer "$etc/trust"
 cp "$lab/trust/ra.oer" .
 run $ra "## 2." 3
