@@ -79,6 +79,7 @@ enum p11_status p11_fail_ckr(const struct p11_op *op, CK_RV rv);
 struct p11_pin {
     struct p11_pin *next; /* in the token's list of those that it refused */
     CK_RV refused_with;
+    bool typed; /* by a person, at a prompt */
     size_t size;
     char octets[P11_PIN_MAX + 1];
 };
@@ -310,9 +311,11 @@ enum p11_status p11_token_match_one(struct p11_op *op, const struct p11_uri *uri
 /*
  * Inside the module: CKR_OK if the token is in this slot, CKR_TOKEN_NOT_PRESENT if it is another,
  * or the module's answer. Asked before a PIN goes to a slot that was the token's a while ago: what
- * is in it now may be another token, which would count the PIN as wrong.
+ * is in it now may be another token, which would count the PIN as wrong. *flags (may be NULL):
+ * those of CK_TOKEN_INFO.
  */
-CK_RV p11_slot_holds(struct p11_op *op, CK_SLOT_ID slot, const struct p11_token *token);
+CK_RV p11_slot_holds(struct p11_op *op, CK_SLOT_ID slot, const struct p11_token *token,
+                     CK_FLAGS *flags);
 /* Finds the slot in which a known token is now. */
 enum p11_status p11_token_locate(struct p11_op *op, CK_SLOT_ID *slot);
 bool p11_token_logged_in(struct p11_token *token);

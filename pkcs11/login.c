@@ -112,7 +112,7 @@ CK_RV p11_login_single(struct p11_op *op)
         (void)P11_CALL(op, C_CloseSession, session);
     if (logged_in && (pin = copy_pin(token)) == NULL)
         return CKR_HOST_MEMORY;
-    rv = pin != NULL ? p11_slot_holds(op, slot, token) : CKR_OK;
+    rv = pin != NULL ? p11_slot_holds(op, slot, token, NULL) : CKR_OK;
     if (rv == CKR_OK)
         rv = open_and_login(op, slot, flags, pin, &op->session.handle);
     if (pin_refused(rv))
@@ -317,13 +317,17 @@ static enum p11_status login_with(struct p11_op *op, struct p11_pin *pin)
     return status;
 }
 
-/* Before a PIN goes to the token's slot: in it now may be another, which would count it as wrong.
+/*
+ * Before a PIN goes to the token's slot: in it now may be another, which would count it as wrong.
+ * And the last try before a token locks its PIN is a person's: a service that begins anew by itself
+ * would come to it with a wrong one.
  */
-static enum p11_status find_slot(struct p11_op *op)
+static enum p11_status look_before_login(struct p11_op *op, const struct p11_pin *pin)
 {
     struct p11_token *token = op->token;
     unsigned long generation;
     enum p11_status status;
+    CK_FLAGS flags = 0;
     CK_SLOT_ID slot;
     CK_RV rv;
 
@@ -334,8 +338,11 @@ static enum p11_status find_slot(struct p11_op *op)
     status = p11_enter(op);
     if (status != P11_OK)
         return status;
-    rv = p11_slot_holds(op, slot, token);
+    rv = p11_slot_holds(op, slot, token, &flags);
     p11_leave(op);
+    if (rv == CKR_OK && (flags & CKF_USER_PIN_FINAL_TRY) != 0 && !pin->typed && !has_path(token))
+        return p11_fail(op, P11_E_PIN,
+                        "one more wrong PIN locks the token; type it once, without a PIN source");
     if (rv == CKR_OK)
         return P11_OK;
     return p11_ckr_recoverable(rv) ? p11_recover(op, rv, generation) : p11_fail_ckr(op, rv);
@@ -401,7 +408,7 @@ enum p11_status p11_token_login(struct p11_op *op, const struct p11_uri *uri, bo
         p11_op_init(&again, op->ctx, op->uri);
         op->deadline = again.deadline;
     }
-    status = find_slot(op);
+    status = look_before_login(op, pin);
     if (status == P11_OK)
         status = login_with(op, pin);
     else

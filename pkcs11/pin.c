@@ -199,7 +199,7 @@ enum p11_status p11_pin_obtain(struct p11_op *op, const struct p11_uri *uri, p11
     else if (source != NULL)
         status = read_source(op, source, pin);
     else
-        had = prompt(prompt_arg, token_label, pin->octets, P11_PIN_MAX, &pin->size);
+        pin->typed = had = prompt(prompt_arg, token_label, pin->octets, P11_PIN_MAX, &pin->size);
     if (status == P11_OK && (!had || pin->size > P11_PIN_MAX))
         status = p11_fail(op, P11_E_PIN_SOURCE, "the prompt gave no PIN");
     if (status == P11_OK)

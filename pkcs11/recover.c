@@ -119,7 +119,7 @@ static enum p11_status renew(struct p11_op *op, CK_RV *rv)
         if (status != P11_OK)
             return status;
         drop_sessions(op);
-        *rv = p11_slot_holds(op, slot, token);
+        *rv = p11_slot_holds(op, slot, token, NULL);
         if (*rv == CKR_OK)
             *rv = p11_login_again(op, slot, &session);
         if (*rv == CKR_OK) {

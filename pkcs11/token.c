@@ -49,11 +49,14 @@ static struct p11_token *token_new(struct p11_module *module, const struct p11_s
     return token;
 }
 
-CK_RV p11_slot_holds(struct p11_op *op, CK_SLOT_ID slot, const struct p11_token *token)
+CK_RV p11_slot_holds(struct p11_op *op, CK_SLOT_ID slot, const struct p11_token *token,
+                     CK_FLAGS *flags)
 {
     CK_TOKEN_INFO info;
     CK_RV rv = P11_CALL(op, C_GetTokenInfo, slot, &info);
 
+    if (rv == CKR_OK && flags != NULL)
+        *flags = info.flags;
     return rv == CKR_OK && !same_token(&info, &token->info) ? CKR_TOKEN_NOT_PRESENT : rv;
 }
 
@@ -142,7 +145,7 @@ static enum p11_status token_meet(struct p11_op *op, struct p11_token *token,
     if (status != P11_OK)
         return status;
     module_generation = atomic_load(&op->module->generation);
-    there = !op->listing_kept || p11_slot_holds(op, slot->id, token) == CKR_OK;
+    there = !op->listing_kept || p11_slot_holds(op, slot->id, token, NULL) == CKR_OK;
     if (there)
         rv = p11_slot_offers(op, slot, CKM_ECDSA, &ecdsa);
     if (there && rv == CKR_OK)

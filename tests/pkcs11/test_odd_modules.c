@@ -463,6 +463,61 @@ static void test_socket(void **state)
     p11_ctx_free(ctx);
 }
 
+/* ---- one try is left before the token locks its PIN: it is a person's ---- */
+
+static atomic_int logins;
+
+static CK_RV last_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
+{
+    CK_RV rv = real.C_GetTokenInfo(slot, info);
+
+    info->flags |= CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY;
+    return rv;
+}
+
+static CK_RV counting_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *pin,
+                              CK_ULONG size)
+{
+    logins++;
+    return real.C_Login(session, user, pin, size);
+}
+
+static void without_source(struct p11_config *config)
+{
+    config->pin_source = NULL;
+}
+
+static bool type_pin(void *arg, const char *token_label, char *pin, size_t capacity, size_t *size)
+{
+    (void)arg;
+    assert_string_equal(token_label, "last");
+    *size = strlen(LAB_PIN);
+    assert_true(*size <= capacity);
+    memcpy(pin, LAB_PIN, *size);
+    return true;
+}
+
+static void test_last_try(void **state)
+{
+    p11_ctx *by_file = lab_ctx(quick), *by_hand = lab_ctx(without_source);
+    p11_objects *objects = NULL;
+
+    (void)state;
+    lab_cryptoki()->C_GetTokenInfo = last_C_GetTokenInfo;
+    lab_cryptoki()->C_Login = counting_C_Login;
+    for (int i = 0; i < 2; i++)
+        refused_with(
+            p11_find(by_file, "pkcs11:token=last;type=private", P11_PRIVATE, NULL, NULL, &objects),
+            P11_E_PIN, "one more wrong PIN locks the token");
+    assert_int_equal(logins, 0);
+    worked(
+        p11_find(by_hand, "pkcs11:token=last;type=private", P11_PRIVATE, type_pin, NULL, &objects));
+    p11_objects_free(objects);
+    assert_int_equal(logins, 1);
+    p11_ctx_free(by_file);
+    p11_ctx_free(by_hand);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -474,11 +529,13 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_certificate_elsewhere, put_back),
         cmocka_unit_test_teardown(test_functions_missing, put_back),
         cmocka_unit_test_teardown(test_untrue_sizes, put_back),
+        cmocka_unit_test_teardown(test_last_try, put_back),
     };
     const struct CMUnitTest socket[] = {cmocka_unit_test_teardown(test_socket, put_back)};
     int result;
 
     lab_open();
+    lab_token("last");
     lab_token("met");
     lab_token("sizes");
     real = *lab_cryptoki();
