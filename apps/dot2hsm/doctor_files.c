@@ -366,18 +366,21 @@ static void check_place(struct doctor *doctor, const char *what, const char *pat
 }
 
 /* What the server answers from, or staples: that it is there, and no more. */
-static void check_content(struct doctor *doctor, const char *option, const char *path)
+static void check_content(struct doctor *doctor, const char *option, const char *path, bool follow)
 {
     struct stat about;
+    int found;
 
     if (path == NULL)
         return;
-    if (stat(path, &about) != 0 || access(path, R_OK) != 0)
+    found = follow ? stat(path, &about) : lstat(path, &about);
+    if (found != 0 || access(path, R_OK) != 0)
         doctor_fault(doctor, APP_USAGE, option,
                      "Put the file there, for the user that the program runs as.", "%s %s: %s",
                      option, path, strerror(errno));
     else if (!S_ISREG(about.st_mode))
-        doctor_fault(doctor, APP_USAGE, option, "Name a file.", "%s %s is no file", option, path);
+        doctor_fault(doctor, APP_USAGE, option, "Name the file itself.", "%s %s is no file%s",
+                     option, path, follow ? "" : ": a symbolic link is not followed");
     else
         doctor_good(doctor, option, "%s", path);
 }
@@ -415,7 +418,7 @@ void doctor_ra(struct doctor *doctor, const char *path, const CONF *conf, struct
                size_t *count)
 {
     static const char *const places[] = {"log", "pid-file", "port-file"};
-    static const char *const contents[] = {"policy-file", "chain-file", "crl-file", "ocsp-file"};
+    static const char *const served[] = {"policy-file", "chain-file", "crl-file"};
     const char *files = doctor_value(conf, "ra", "download-dir");
     const char *store = doctor_value(conf, "ra", "store");
     struct collected to = {.keys = keys, .count = count};
@@ -423,8 +426,9 @@ void doctor_ra(struct doctor *doctor, const char *path, const CONF *conf, struct
     check_file(doctor, path);
     if (files != NULL)
         doctor_directory(doctor, "download-dir", "download-dir", files, false);
-    for (size_t i = 0; i < sizeof(contents) / sizeof(contents[0]); i++)
-        check_content(doctor, contents[i], doctor_value(conf, "ra", contents[i]));
+    for (size_t i = 0; i < sizeof(served) / sizeof(served[0]); i++)
+        check_content(doctor, served[i], doctor_value(conf, "ra", served[i]), false);
+    check_content(doctor, "ocsp-file", doctor_value(conf, "ra", "ocsp-file"), true);
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
         check_place(doctor, places[i], doctor_value(conf, "ra", places[i]));
     if (store != NULL)

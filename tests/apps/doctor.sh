@@ -350,6 +350,9 @@ finds fault download-dir "No such file"
 for option in policy-file chain-file; do
     expect 2 ra "s,^$option.*,$option = /nonexistent,"
     finds fault $option "No such file"
+    ln -sf /etc/passwd "$work/link" # the server does not follow it
+    expect 2 ra "s,^$option.*,$option = $work/link,"
+    finds fault $option "symbolic link"
 done
 for option in crl-file ocsp-file; do
     expect 2 ra "s,^\[ra\],&\n$option = $work,"
