@@ -152,11 +152,13 @@ int device_may_try(struct device *device)
         return APP_REFUSED;
     }
     if (s->failure_count > 0) {
-        int64_t since = (int64_t)time(NULL) - s->failures[s->failure_count - 1];
+        /* By the clock that the failure has: another's seconds begin elsewhere within a second. */
+        const int64_t now = s->clock_offset + device_boot_seconds(),
+                      since = now - s->failures[s->failure_count - 1];
 
         /* Seconds are whole here: one more makes sure of two. */
-        if (since >= 0 && since <= DEVICE_PAUSE)
-            sleep((unsigned)(DEVICE_PAUSE + 1 - since));
+        if (since <= DEVICE_PAUSE)
+            sleep((unsigned)(DEVICE_PAUSE + 1 - (since > 0 ? since : 0)));
     }
     return APP_OK;
 }
