@@ -212,10 +212,10 @@ void dot2_revocations_free(dot2_revocations *revocations);
  */
 enum dot2_status dot2_revocations_put(dot2_revocations *revocations, struct dot2_crl_info *info,
                                       const uint8_t *const *ids);
-/* DOT2_E_REVOKED if a list has the certificate. */
 /* What is in force in from and not replaced here; *kept: so many lists. DOT2_E_MEMORY. */
 enum dot2_status dot2_revocations_keep(dot2_revocations *revocations, dot2_revocations *from,
                                        size_t *kept);
+/* DOT2_E_REVOKED if a list has the certificate. */
 enum dot2_status dot2_revocations_check(dot2_revocations *revocations, const dot2_cert *cert,
                                         struct dot2_error *error);
 size_t dot2_revocations_list(dot2_revocations *revocations, struct dot2_crl_info *infos,
